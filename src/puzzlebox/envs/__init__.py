@@ -1,0 +1,82 @@
+"""Worlds by name: ``make("CartPole-v1")``, ``make("grid/toy,step_reward=-2")``, ``make("gym:Taxi-v3")``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from puzzlebox.errors import UsageError, unknown
+from puzzlebox.fields import check_fields, params, parse
+
+# name -> "module:class" inside puzzlebox.envs, imported only when asked for
+ENVIRONMENTS = {
+    "CartPole-v1": "cartpole:CartPole",
+    "Acrobot-v1": "acrobot:Acrobot",
+    "MountainCar-v0": "mountain_car:MountainCar",
+    "Pendulum-v1": "pendulum:Pendulum",
+    "bandit": "bandit:Bandit",
+    "probe/one-action": "probes:OneAction",
+    "probe/observed-reward": "probes:ObservedReward",
+    "probe/delayed-reward": "probes:DelayedReward",
+    "probe/action-reward": "probes:ActionReward",
+    "probe/matching": "probes:Matching",
+    "grid/robot": "gridworld:robot",
+    "grid/toy": "gridworld:toy",
+    "grid/maze": "gridworld:maze",
+}
+PREFIXES = {
+    "gym": "any environment that Gymnasium knows, e.g. gym:FrozenLake-v1",
+    "grid": "a grid drawn in a text file, e.g. grid:my_map.txt",
+}
+
+
+def make(name: str) -> Any:
+    """The world called ``name``, options after commas: ``grid/toy,step_reward=-2,slip=0.1``.
+
+    Raises UsageError for an unknown name (with the nearest ones) or option.
+    """
+    base, *settings = name.split(",")
+    options: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"'{setting}' in '{name}' is no option; write NAME,option=value")
+        options[key.strip().replace("-", "_")] = value.strip()
+    prefix, colon, rest = base.partition(":")
+    if colon and prefix == "gym":
+        from puzzlebox.envs.gymnasium_host import make_gymnasium
+
+        return make_gymnasium(rest, options)
+    if colon and prefix == "grid":
+        from puzzlebox.envs.gridworld import from_file
+
+        return configure(base, from_file(Path(rest)), options)
+    if colon:
+        raise unknown("environment prefix", prefix, PREFIXES)
+    if base not in ENVIRONMENTS:
+        known = list(ENVIRONMENTS)
+        if not base.startswith(("grid/", "probe/")):
+            import gymnasium
+
+            if base in gymnasium.registry:
+                raise UsageError(f"'{base}' is not one of our own worlds; Gymnasium's is called gym:{base}")
+        raise unknown("environment", base, known)
+    module, _, attribute = ENVIRONMENTS[base].partition(":")
+    constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
+    return configure(base, constructor(), options)
+
+
+def configure(name: str, env: Any, options: dict[str, str]) -> Any:
+    """``env`` with the options set, each read as the type of the field's default and checked for its range."""
+    import dataclasses
+
+    fields = params(env)
+    values = {}
+    for key, text in options.items():
+        if key not in fields:
+            raise unknown(f"option of {name}", key, fields) if fields else UsageError(f"{name} has no options")
+        values[key] = parse(key, fields[key], text)
+    env = dataclasses.replace(env, **values)
+    check_fields(env)
+    return env

@@ -1,0 +1,32 @@
+"""The errors a user can cause: one line that says what was wrong, the value received, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PuzzleboxError(Exception):
+    """Something failed while working; the command exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(PuzzleboxError, ValueError):
+    """The request itself is wrong; the command exits with 2 before anything long starts."""
+
+    exit_code = 2
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that does not exist: with the nearest names, or all of them when none is near."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    if near:
+        return UsageError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
+    return UsageError(f"unknown {kind} '{name}'; there are: {', '.join(options)}")
+
+
+def missing_extra(package: str, extra: str) -> UsageError:
+    """The error for an optional package that is not installed."""
+    return UsageError(f"{package} is not installed; get it with: pip install 'puzzlebox[{extra}]'")

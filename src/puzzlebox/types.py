@@ -1,0 +1,113 @@
+"""Every protocol and record of Puzzlebox, on one page.
+
+Shape letters used in all docstrings: ``T`` time, ``B`` parallel worlds (a batch), ``A`` agents (seeds × swept
+values), ``S`` states, ``U`` actions of an MDP, ``K`` possible outcomes of one move.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import gymnasium
+import jax
+
+Array = jax.Array
+Key = jax.Array
+State = Any
+Metrics = dict[str, Array]
+
+
+class Timestep(NamedTuple):
+    """What one step of a world gives back.
+
+    ``terminated``: the task itself ended, nothing follows, the value of ``observation`` is 0.
+    ``truncated``: a clock stopped the episode, the value of ``observation`` still counts.
+    """
+
+    observation: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+
+class Trajectory(NamedTuple):
+    """Experience; leaves are ``[T, ...]``, a batch adds an axis: ``[T, B, ...]``.
+
+    ``next_observation`` is s_{t+1}, never the observation after a reset.
+    ``mask`` is True where the policy chose the action (not a prompt, a tool's output or padding).
+    """
+
+    observation: Array
+    action: Array
+    log_prob: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    next_observation: Array
+    mask: Array
+
+
+class MDP(NamedTuple):
+    """A finite Markov decision process, sparse: every (state, action) lists its ``K`` possible outcomes.
+
+    A row with fewer than ``K`` outcomes is padded with probability 0. An outcome with ``terminated`` ends the
+    episode: nothing is bootstrapped from its ``next_state``.
+    """
+
+    next_state: Array  # int32   [S, U, K]
+    probability: Array  # float  [S, U, K], sums to 1 over K
+    reward: Array  # float       [S, U, K]
+    terminated: Array  # bool    [S, U, K]
+    start: Array  # float        [S], the distribution of the first state
+
+
+class Environment(Protocol):
+    """One world as pure functions; Gymnasium spaces describe it. ``vectorize`` makes many of it."""
+
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+    def reset(self, key: Key) -> tuple[State, Array]: ...
+    def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep]: ...
+
+
+class VectorEnvironment(Protocol):
+    """``B`` worlds that restart by themselves; the spaces are those of one world.
+
+    ``step`` returns ``(state, timestep, observation)``: ``timestep.observation`` is the true s_{t+1} and
+    ``observation`` is the one to act on next, which differs where an episode has just ended.
+    """
+
+    num_envs: int
+
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+    def reset(self, key: Key) -> tuple[State, Array]: ...
+    def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]: ...
+
+
+class Policy(Protocol):
+    """Chooses an action for one observation; what it knows is inside it."""
+
+    def __call__(self, observation: Array, key: Key) -> Array: ...
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """An Equinox module whose fields are the hyper-parameters.
+
+    A hyper-parameter given as a number is a constant of the compiled program; given as an array it is traced, so
+    that ``vmap`` sweeps it. ``steps`` is the number of environment steps of the whole training, ``iteration_steps``
+    how many of them one call of ``step`` takes.
+    """
+
+    steps: int
+
+    @property
+    def iteration_steps(self) -> int: ...
+    def init(self, key: Key) -> State: ...
+    def step(self, state: State) -> tuple[State, Metrics]: ...
+    def policy(self, state: State, greedy: bool = False) -> Policy: ...
