@@ -1,0 +1,58 @@
+"""Many worlds at once: ``vectorize(env, num_envs)`` steps ``B`` of them and restarts each one that ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+
+from puzzlebox.errors import UsageError
+from puzzlebox.types import Array, Environment, Key, State, Timestep, VectorEnvironment
+
+
+def vectorize(env: Any, num_envs: int) -> VectorEnvironment:
+    """``num_envs`` worlds that restart by themselves; a world with its own ``vectorize`` method makes them itself.
+
+    A pure world may set ``random_step = False`` to say that its ``step`` ignores its key; it then costs no keys.
+    Raises UsageError when ``num_envs`` is below 1.
+    """
+    if num_envs < 1:
+        raise UsageError(f"num_envs is {num_envs}; it must be at least 1")
+    own = getattr(env, "vectorize", None)
+    return own(num_envs) if own is not None else Vectorized(env, num_envs)
+
+
+class Vectorized(eqx.Module):
+    """``B`` copies of one pure world."""
+
+    env: Environment
+    num_envs: int = eqx.field(static=True)
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        return self.env.action_space
+
+    def reset(self, key: Key) -> tuple[State, Array]:
+        return jax.vmap(self.env.reset)(jax.random.split(key, self.num_envs))
+
+    def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]:
+        reset_key, step_key = jax.random.split(key)
+        if getattr(self.env, "random_step", True):
+            state, timestep = jax.vmap(self.env.step)(state, action, jax.random.split(step_key, self.num_envs))
+        else:
+            state, timestep = jax.vmap(self.env.step, (0, 0, None))(state, action, step_key)
+        start = self.reset(reset_key)
+        done = timestep.terminated | timestep.truncated
+
+        def choose(fresh: Array, current: Array) -> Array:
+            return jnp.where(done.reshape(done.shape + (1,) * (fresh.ndim - 1)), fresh, current)
+
+        state, observation = jax.tree.map(choose, start, (state, timestep.observation))
+        return state, timestep, observation
