@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from puzzlebox.envs.drawing import Canvas
 from puzzlebox.fields import param
 from puzzlebox.types import Array, Key, Timestep
 
@@ -74,3 +75,13 @@ class CartPole(eqx.Module):
         terminated = (jnp.abs(position) > MAX_POSITION) | (jnp.abs(angle) > MAX_ANGLE)
         timestep = Timestep(physics, jnp.float32(1), terminated, ~terminated & (time >= self.time_limit))
         return CartPoleState(physics, time), timestep
+
+    def render(self, state: CartPoleState) -> np.ndarray:
+        """A picture of cart and pole, uint8 [400, 600, 3]."""
+        position, _, angle, _ = (float(value) for value in np.asarray(state.physics))
+        canvas = Canvas(600, 400, left=-MAX_POSITION, bottom=-0.8, right=MAX_POSITION)
+        canvas.line((-MAX_POSITION, 0), (MAX_POSITION, 0), 0.01, "black")
+        canvas.bar((position - 0.2, 0), 0, (0, 0.4), 0.24, "black")
+        canvas.bar((position, 0.06), math.pi / 2 - angle, (-0.04, 2 * HALF_LENGTH - 0.04), 0.08, (202, 152, 101))
+        canvas.circle((position, 0.06), 0.04, (129, 132, 203))
+        return canvas.pixels()

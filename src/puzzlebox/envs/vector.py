@@ -43,11 +43,12 @@ class Vectorized(eqx.Module):
         return jax.vmap(self.env.reset)(jax.random.split(key, self.num_envs))
 
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]:
-        reset_key, step_key = jax.random.split(key)
         if getattr(self.env, "random_step", True):
+            reset_key, step_key = jax.random.split(key)
             state, timestep = jax.vmap(self.env.step)(state, action, jax.random.split(step_key, self.num_envs))
-        else:
-            state, timestep = jax.vmap(self.env.step, (0, 0, None))(state, action, step_key)
+        else:  # such a step ignores its key, so the one key is still used once
+            reset_key = key
+            state, timestep = jax.vmap(self.env.step, (0, 0, None))(state, action, key)
         start = self.reset(reset_key)
         done = timestep.terminated | timestep.truncated
 
