@@ -91,7 +91,7 @@ class Acrobot(eqx.Module):
         time = state.time + 1
         terminated = -jnp.cos(angles[0]) - jnp.cos(angles[0] + angles[1]) > 1
         truncated = ~terminated & (time >= self.time_limit)
-        timestep = Timestep(_observe(physics), jnp.where(terminated, 0.0, -1.0), terminated, truncated)
+        timestep = Timestep(_observe(physics), terminated.astype(jnp.float32) - 1, terminated, truncated)
         return AcrobotState(physics, time), timestep
 
     def render(self, state: AcrobotState) -> np.ndarray:

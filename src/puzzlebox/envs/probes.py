@@ -1,0 +1,129 @@
+"""Five tiny worlds with known values, each of which one broken part of an agent fails.
+
+The order narrows the fault: a failure on the first is the value loss or the optimiser, on the second the
+observation's way into the network, on the third discounting and bootstrapping, on the fourth the policy's
+update, on the fifth that both act together. Source: Andy Jones, "Debugging RL, without the agonizing pain" (2021).
+
+Every world says what is true of it: ``observations`` [N, 1] lists what can be seen and ``action_values(discount)``
+[N, U] the optimal value of each action there; the value of an observation is the largest of its row.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.types import Array, Key, Timestep
+
+OBSERVATION_SPACE = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+ONE_ACTION = gymnasium.spaces.Discrete(1)
+TWO_ACTIONS = gymnasium.spaces.Discrete(2)
+
+
+def _sign(key: Key) -> Array:
+    return jnp.where(jax.random.bernoulli(key, shape=(1,)), jnp.float32(1), jnp.float32(-1))
+
+
+def _last(observation: Array, reward: Array) -> Timestep:
+    return Timestep(observation, jnp.float32(reward), jnp.ones((), bool), jnp.zeros((), bool))
+
+
+class OneAction(eqx.Module):
+    """One step, one action, reward +1: V(0) = 1."""
+
+    random_step = False
+    observation_space = OBSERVATION_SPACE
+    action_space = ONE_ACTION
+    observations = np.array([[0]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        return np.array([[1.0]])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = jnp.zeros(1)
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        return state, _last(state, jnp.float32(1))
+
+
+class ObservedReward(eqx.Module):
+    """One step, one action; the observation is −1 or +1 by a fair coin and so is the reward: V(s) = s."""
+
+    random_step = False
+    observation_space = OBSERVATION_SPACE
+    action_space = ONE_ACTION
+    observations = np.array([[-1], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        return np.array([[-1.0], [1.0]])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = _sign(key)
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        return state, _last(state, state[0])
+
+
+class DelayedReward(eqx.Module):
+    """Two steps, one action; sees 0 then 1, and only the second step pays +1: V(0) = γ, V(1) = 1."""
+
+    random_step = False
+    observation_space = OBSERVATION_SPACE
+    action_space = ONE_ACTION
+    observations = np.array([[0], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        return np.array([[discount], [1.0]])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = jnp.zeros(1)
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        last = state[0] > 0.5
+        observation = jnp.ones_like(state)
+        return observation, Timestep(observation, last.astype(jnp.float32), last, jnp.zeros_like(last))
+
+
+class ActionReward(eqx.Module):
+    """One step, always 0 to see; action 1 pays +1 and action 0 pays −1: Q(0, ·) = (−1, +1)."""
+
+    random_step = False
+    observation_space = OBSERVATION_SPACE
+    action_space = TWO_ACTIONS
+    observations = np.array([[0]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        return np.array([[-1.0, 1.0]])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = jnp.zeros(1)
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        return state, _last(state, jnp.where(action == 1, jnp.float32(1), jnp.float32(-1)))
+
+
+class Matching(eqx.Module):
+    """One step; sees −1 or +1 by a fair coin; action 0 is right at −1 and action 1 at +1: Q is +1 if right, else −1."""
+
+    random_step = False
+    observation_space = OBSERVATION_SPACE
+    action_space = TWO_ACTIONS
+    observations = np.array([[-1], [1]], np.float32)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        return np.array([[1.0, -1.0], [-1.0, 1.0]])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = _sign(key)
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        right = (action == 1) == (state[0] > 0)
+        return state, _last(state, jnp.where(right, jnp.float32(1), jnp.float32(-1)))
