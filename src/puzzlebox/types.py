@@ -10,8 +10,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import jax
+import numpy as np
 
 Array = jax.Array
+ArrayLike = jax.Array | np.ndarray
 Key = jax.Array
 State = Any
 Metrics = dict[str, Array]
@@ -54,11 +56,11 @@ class MDP(NamedTuple):
     episode: nothing is bootstrapped from its ``next_state``.
     """
 
-    next_state: Array  # int32   [S, U, K]
-    probability: Array  # float  [S, U, K], sums to 1 over K
-    reward: Array  # float       [S, U, K]
-    terminated: Array  # bool    [S, U, K]
-    start: Array  # float        [S], the distribution of the first state
+    next_state: ArrayLike  # int32   [S, U, K]
+    probability: ArrayLike  # float  [S, U, K], sums to 1 over K
+    reward: ArrayLike  # float       [S, U, K]
+    terminated: ArrayLike  # bool    [S, U, K]
+    start: ArrayLike  # float        [S], the distribution of the first state
 
 
 class Environment(Protocol):
