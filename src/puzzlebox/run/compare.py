@@ -1,8 +1,8 @@
 """Does A beat B? Evaluated runs held against each other, with a plain sentence.
 
 The rule: A beats B when the 95% bootstrap interval of IQM(A) − IQM(B) lies above 0, the probability of improvement is
-above ½, and the permutation test gives p < 0.05 (with more than two contestants, p after Holm's correction over all
-pairs). Otherwise they cannot be told apart. Between equals the rule says "beats" in at most 5% of cases, whatever the
+above ½, the permutation test gives p < 0.05 (with more than two contestants, p after Holm's correction over all pairs),
+and both have at least 3 seeds. Otherwise they cannot be told apart. Between equals the rule says "beats" in at most 5% of cases, whatever the
 distribution and however few the seeds; tests/run/test_compare.py measures it.
 
 Sources: `statistics`; Holm 1979. Departure: "cannot be told apart" is no claim that the two are equal.
@@ -149,6 +149,8 @@ def verdict(a: Contestant, b: Contestant, p_value: float, seed: int) -> dict[str
     low, high = statistics.interval(statistics.bootstrap_difference(a.scores, b.scores, seed=seed))
     improvement = float(statistics.probability_of_improvement(a.scores[None], b.scores[None]))
     improvement_ci = statistics.interval(statistics.bootstrap_improvement(a.scores, b.scores, seed=seed))
+    enough = min(len(a.scores), len(b.scores)) >= statistics.FEWEST_SEEDS
+    sure = enough and low > 0 and improvement > 0.5 and p_value < SIGNIFICANCE
     return {
         "a": a.label,
         "b": b.label,
@@ -157,7 +159,7 @@ def verdict(a: Contestant, b: Contestant, p_value: float, seed: int) -> dict[str
         "probability_of_improvement": improvement,
         "probability_of_improvement_ci": list(improvement_ci),
         "p_value": p_value,
-        "winner": a.label if low > 0 and improvement > 0.5 and p_value < SIGNIFICANCE else None,
+        "winner": a.label if sure else None,
     }
 
 
