@@ -1,1 +1,29 @@
+"""Algorithms by name; each is one file."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from puzzlebox.errors import unknown
+
+# name -> "module:class" inside puzzlebox.algorithms, imported only when asked for
+ALGORITHMS = {
+    "monte_carlo": "tabular.monte_carlo:MonteCarlo",
+    "sarsa": "tabular.sarsa:Sarsa",
+    "expected_sarsa": "tabular.sarsa:ExpectedSarsa",
+    "q_learning": "tabular.q_learning:QLearning",
+    "dyna_q": "tabular.dyna_q:DynaQ",
+    "reinforce": "deep.reinforce:Reinforce",
+    "actor_critic": "deep.actor_critic:ActorCritic",
+    "dqn": "deep.dqn:DQN",
+    "ppo": "deep.ppo:PPO",
+}
+
+
+def algorithm_class(name: str) -> Any:
+    """The class called ``name``; raises UsageError with the nearest names when there is none."""
+    if name not in ALGORITHMS:
+        raise unknown("algorithm", name, ALGORITHMS)
+    module, _, attribute = ALGORITHMS[name].partition(":")
+    return getattr(importlib.import_module(f"puzzlebox.algorithms.{module}"), attribute)

@@ -1,0 +1,3 @@
+from puzzlebox.cli import main
+
+raise SystemExit(main())

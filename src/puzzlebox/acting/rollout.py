@@ -1,0 +1,71 @@
+"""Acting in worlds: a policy and `B` worlds make a `Trajectory`, inside one compiled scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from puzzlebox.nets.heads import to_world
+from puzzlebox.types import Array, Key, Metrics, Trajectory, VectorEnvironment
+
+
+class Worlds(NamedTuple):
+    """Where ``B`` worlds stand: their state, what is seen now, and the running episode's return and length."""
+
+    state: Any
+    observation: Array
+    episode_return: Array
+    episode_length: Array
+
+
+def start(env: VectorEnvironment, key: Key) -> Worlds:
+    """All worlds at the first observation of an episode."""
+    state, observation = env.reset(key)
+    return Worlds(state, observation, jnp.zeros(env.num_envs), jnp.zeros(env.num_envs, jnp.int32))
+
+
+def rollout(
+    act: Callable[[Array, Key], tuple[Array, Array]],
+    env: VectorEnvironment,
+    worlds: Worlds,
+    num_steps: int,
+    key: Key,
+) -> tuple[Worlds, Trajectory, Metrics]:
+    """Takes ``num_steps`` steps in every world.
+
+    ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``. Returns the worlds as they stand, a
+    trajectory with leaves ``[T, B, ...]``, and the mean return and length of the episodes that ended (NaN if none).
+    """
+
+    def step(worlds: Worlds, keys: Key):
+        action, log_prob = act(worlds.observation, keys[0])
+        state, timestep, observation = env.step(worlds.state, to_world(env.action_space, action), keys[1])
+        done = timestep.terminated | timestep.truncated
+        episode_return = worlds.episode_return + timestep.reward
+        episode_length = worlds.episode_length + 1
+        trajectory = Trajectory(
+            worlds.observation,
+            action,
+            log_prob,
+            timestep.reward,
+            timestep.terminated,
+            timestep.truncated,
+            timestep.observation,
+            jnp.ones_like(done),
+        )
+        ended = (jnp.where(done, episode_return, jnp.nan), jnp.where(done, episode_length, jnp.nan))
+        worlds = Worlds(state, observation, jnp.where(done, 0, episode_return), jnp.where(done, 0, episode_length))
+        return worlds, (trajectory, ended)
+
+    worlds, (trajectory, ended) = jax.lax.scan(step, worlds, jax.random.split(key, (num_steps, 2)))
+    metrics = {"episode_return": nan_mean(ended[0]), "episode_length": nan_mean(ended[1])}
+    return worlds, trajectory, metrics
+
+
+def nan_mean(x: Array) -> Array:
+    """The mean of the numbers in ``x`` that are not NaN; NaN if there are none."""
+    counts = ~jnp.isnan(x)
+    return jnp.where(counts, x, 0).sum() / counts.sum()

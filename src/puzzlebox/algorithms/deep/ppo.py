@@ -1,0 +1,162 @@
+"""PPO: proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
+
+Idea: collect experience with the current policy, then improve it for several epochs on that same experience, with a
+loss that stops rewarding the policy once an action's probability has moved by more than the clip ratio.
+
+Departures: a truncated episode is bootstrapped from its true last observation; actor and critic are separate networks;
+advantages are normalised per minibatch and the learning rate falls linearly to zero, as in the common implementations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from puzzlebox.acting.rollout import Worlds, rollout, start
+from puzzlebox.algorithms.deep import optimiser
+from puzzlebox.envs.vector import vectorize
+from puzzlebox.errors import UsageError
+from puzzlebox.fields import check_fields, param
+from puzzlebox.nets.heads import Actor, check_actor, features, num_features, to_world
+from puzzlebox.nets.mlp import MLP
+from puzzlebox.ops.policy_losses import approximate_kl, clipped_policy_loss, is_clipped
+from puzzlebox.ops.returns import gae
+from puzzlebox.ops.shuffle import shuffle
+from puzzlebox.types import Array, Key, Metrics, Policy, Trajectory
+
+
+class State(NamedTuple):
+    nets: tuple[Actor, MLP]  # actor, critic
+    optimiser: optax.OptState
+    worlds: Worlds
+    key: Key
+
+
+class PPO(eqx.Module):
+    """Clipped policy updates on fresh experience; discrete (categorical) and continuous (Gaussian) actions."""
+
+    env: Any
+    steps: int = param(100_000, "environment steps of the whole training", low=1)
+    num_envs: int = param(8, "parallel worlds", low=1)
+    num_steps: int = param(128, "steps per world and iteration", low=1)
+    num_epochs: int = param(4, "passes over each iteration's experience", low=1)
+    num_minibatches: int = param(4, "gradient steps per pass", low=1)
+    learning_rate: float = param(2.5e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
+    gae_lambda: float = param(0.95, "λ of the advantage estimate: 0 one-step, 1 whole returns", low=0.0, high=1.0)
+    clip_ratio: float = param(0.2, "ε, how far an action's probability may move per iteration", low=0.0)
+    value_coef: float = param(0.5, "weight of the critic's loss", low=0.0)
+    entropy_coef: float = param(0.0, "weight of the entropy bonus", low=0.0)
+    max_grad_norm: float = param(0.5, "gradients longer than this are shortened to it", low=0.0)
+    hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers")
+
+    def __check_init__(self):
+        check_fields(self)
+        check_actor("ppo", self.env.action_space)
+        num_features(self.env.observation_space)
+        batch = self.num_envs * self.num_steps
+        if batch % self.num_minibatches:
+            raise UsageError(
+                f"num_minibatches is {self.num_minibatches}, which does not divide the batch of {batch} "
+                f"(num_envs {self.num_envs} × num_steps {self.num_steps}); choose a divisor of {batch}"
+            )
+
+    @property
+    def iteration_steps(self) -> int:
+        return self.num_envs * self.num_steps
+
+    def init(self, key: Key) -> State:
+        actor_key, critic_key, worlds_key, key = jax.random.split(key, 4)
+        inputs = num_features(self.env.observation_space)
+        actor = Actor(inputs, self.hidden, self.env.action_space, key=actor_key)
+        critic = MLP(inputs, self.hidden, 1, key=critic_key)
+        nets = (actor, critic)
+        worlds = start(vectorize(self.env, self.num_envs), worlds_key)
+        return State(nets, self._optimiser().init(nets), worlds, key)
+
+    def step(self, state: State) -> tuple[State, Metrics]:
+        key, rollout_key, epochs_key = jax.random.split(state.key, 3)
+        actor, critic = state.nets
+
+        def act(observation: Array, key: Key) -> tuple[Array, Array]:
+            distribution = actor(self._features(observation))
+            action = distribution.sample(key)
+            return action, distribution.log_prob(action)
+
+        env = vectorize(self.env, self.num_envs)
+        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
+        advantage, target = self._score(critic, trajectory)
+        (nets, optimiser_state), learning = self._improve(state, trajectory, advantage, target, epochs_key)
+        return State(nets, optimiser_state, worlds, key), metrics | learning
+
+    def policy(self, state: State, greedy: bool = False) -> Policy:
+        actor, _ = state.nets
+
+        def policy(observation: Array, key: Key) -> Array:
+            distribution = actor(self._features(observation))
+            action = distribution.mode() if greedy else distribution.sample(key)
+            return to_world(self.env.action_space, action)
+
+        return policy
+
+    def _features(self, observation: Array) -> Array:
+        return features(self.env.observation_space, observation)
+
+    def _optimiser(self) -> optax.GradientTransformation:
+        updates = self.steps // self.iteration_steps * self.num_epochs * self.num_minibatches
+        return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=updates)
+
+    def _score(self, critic: MLP, trajectory: Trajectory) -> tuple[Array, Array]:
+        """Advantages and value targets ``[T, B]``."""
+        value = critic(self._features(trajectory.observation))[..., 0]
+        next_value = critic(self._features(trajectory.next_observation))[..., 0]
+        advantage = gae(
+            trajectory.reward,
+            value,
+            next_value,
+            trajectory.terminated,
+            trajectory.truncated,
+            self.discount,
+            self.gae_lambda,
+        )
+        return advantage, advantage + value
+
+    def _improve(self, state: State, trajectory: Trajectory, advantage: Array, target: Array, key: Key):
+        """Epochs of minibatch gradient steps."""
+        batch = (self._features(trajectory.observation), trajectory.action, trajectory.log_prob, advantage, target)
+        batch = jax.tree.map(lambda x: x.reshape(self.iteration_steps, *x.shape[2:]), batch)
+        transform = self._optimiser()
+
+        def gradient_step(carry, indices: Array):
+            nets, optimiser_state = carry
+            minibatch = jax.tree.map(lambda x: x[indices], batch)
+            gradient, metrics = jax.grad(self._loss, has_aux=True)(nets, *minibatch)
+            updates, optimiser_state = transform.update(gradient, optimiser_state, nets)
+            return (optax.apply_updates(nets, updates), optimiser_state), metrics
+
+        orders = jax.vmap(lambda k: shuffle(k, self.iteration_steps))(jax.random.split(key, self.num_epochs))
+        indices = orders.reshape(self.num_epochs * self.num_minibatches, -1)
+        carry, metrics = jax.lax.scan(gradient_step, (state.nets, state.optimiser), indices)
+        return carry, jax.tree.map(jnp.mean, metrics)
+
+    def _loss(self, nets, observation, action, old_log_prob, advantage, target) -> tuple[Array, Metrics]:
+        actor, critic = nets
+        distribution = actor(observation)
+        log_prob = distribution.log_prob(action)
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        policy_loss = clipped_policy_loss(log_prob, old_log_prob, advantage, self.clip_ratio).mean()
+        value_loss = 0.5 * jnp.square(critic(observation)[..., 0] - target).mean()
+        entropy = distribution.entropy().mean()
+        loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
+        metrics = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "entropy": entropy,
+            "approximate_kl": approximate_kl(log_prob, old_log_prob).mean(),
+            "clip_fraction": is_clipped(log_prob, old_log_prob, self.clip_ratio).mean(),
+        }
+        return loss, metrics

@@ -1,0 +1,16 @@
+"""Hyper-parameters that differ from an algorithm's defaults on a particular world, found by sweeping them.
+
+A run's ``config.json`` always shows the values used, whether they came from here, from a default or from a flag.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def preset(algorithm: str, env_name: str) -> dict[str, Any]:
+    """The values that replace the defaults of ``algorithm`` on ``env_name`` (options after a comma do not matter)."""
+    base = env_name.partition(",")[0]
+    return dict(PRESETS.get((algorithm, base), {}))

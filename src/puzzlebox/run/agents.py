@@ -1,0 +1,98 @@
+"""Many agents as one program: seeds and swept hyper-parameters are one `vmap` axis of ``A`` agents.
+
+The axis is also cut over the devices (the cores of a CPU count as devices, see `backend.prepare`): agents never talk to
+each other, so every device simply runs its share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from puzzlebox.types import Algorithm, Array, Key, Policy, State
+
+AGENTS = PartitionSpec("agents")
+
+
+def agents_mesh(num_agents: int) -> Mesh:
+    """The devices that share ``num_agents`` agents: as many as divide them evenly."""
+    devices = jax.devices()
+    count = max(n for n in range(1, len(devices) + 1) if num_agents % n == 0)
+    return Mesh(np.array(devices[:count]), ("agents",))
+
+
+class Agents:
+    """The compiled programs of one run.
+
+    ``algorithm`` is the agent with the values all share; ``swept`` maps a hyper-parameter's name to its ``[A]`` values.
+    """
+
+    def __init__(self, algorithm: Algorithm, seeds: list[int], swept: dict[str, np.ndarray]):
+        self.algorithm = algorithm
+        self.seeds = seeds
+        self.swept = {name: jnp.asarray(values, jnp.float32) for name, values in swept.items()}
+        self.num_agents = len(seeds)
+        host = hasattr(algorithm.env, "vectorize")  # type: ignore[attr-defined]  # a simulator serves one device
+        self.mesh = agents_mesh(1 if host else self.num_agents)
+        self.init = jax.jit(self._share(jax.vmap(lambda swept, key: self._agent(swept).init(key))))
+        # A loop with a traced number of iterations compiles once and gives the same numbers however training is cut
+        # into calls: that is what makes a resumed run continue bit for bit.
+        advance = self._share(self._advance, in_specs=(AGENTS, AGENTS, PartitionSpec()))
+        self.advance = jax.jit(advance, donate_argnums=1)
+
+    def _share(self, program: Callable, in_specs: Any = AGENTS) -> Callable:
+        return jax.shard_map(program, mesh=self.mesh, in_specs=in_specs, out_specs=AGENTS, check_vma=False)
+
+    @property
+    def keys(self) -> Key:
+        """One key per agent: agent i of a run is the agent that its seed alone would give."""
+        return jax.vmap(jax.random.key)(jnp.asarray(self.seeds, jnp.uint32))
+
+    def start(self) -> State:
+        """The state of all agents before training, leaves ``[A, ...]``."""
+        return self.init(self.swept, self.keys)
+
+    def shapes(self) -> State:
+        """Shapes and types of the state, without computing it."""
+        return jax.eval_shape(self.init, self.swept, self.keys)
+
+    def policy(self, swept: dict[str, Array], state: State, greedy: bool) -> Policy:
+        """The policy of one agent (to be mapped over agents)."""
+        return self._agent(swept).policy(state, greedy)
+
+    def _agent(self, swept: dict[str, Array]) -> Algorithm:
+        return dataclasses.replace(self.algorithm, **swept)  # type: ignore[type-var]
+
+    def _step(self, swept: dict[str, Array], state: State):
+        return self._agent(swept).step(state)
+
+    def _advance(self, swept: dict[str, Array], state: State, iterations: Array):
+        """``iterations`` iterations of all agents; metrics ``[A]`` are means over them, NaN if never measured."""
+        step = functools.partial(jax.vmap(self._step), swept)
+        shapes = jax.eval_shape(step, state)[1]
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, jnp.float32), shapes)
+
+        def body(carry):
+            i, state, total, count = carry
+            state, metrics = step(state)
+            total = jax.tree.map(lambda t, m: t + jnp.where(jnp.isnan(m), 0, m), total, metrics)
+            count = jax.tree.map(lambda c, m: c + ~jnp.isnan(m), count, metrics)
+            return i + 1, state, total, count
+
+        carry = (jnp.int32(0), state, zeros, zeros)
+        _, state, total, count = jax.lax.while_loop(lambda carry: carry[0] < iterations, body, carry)
+        return state, jax.tree.map(jnp.divide, total, count)
+
+
+def grid(seeds: list[int], sweep: dict[str, list[float]]) -> tuple[list[int], dict[str, np.ndarray]]:
+    """Every combination of swept values with every seed, values outermost: the agents' seeds and ``[A]`` values."""
+    rows: list[tuple] = list(itertools.product(*sweep.values(), seeds))
+    return [row[-1] for row in rows], {name: np.array([row[i] for row in rows]) for i, name in enumerate(sweep)}

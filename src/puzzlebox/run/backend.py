@@ -1,0 +1,41 @@
+"""Settings of JAX that every command shares, and what the run directory says about software and hardware."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def prepare() -> None:
+    """Before the first use of JAX: one device per CPU core, and a cache of compiled programs on disk.
+
+    With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it off, a path moves it).
+    """
+    with contextlib.suppress(RuntimeError):  # JAX is in use already: it keeps the devices it has
+        jax.config.update("jax_num_cpu_devices", cores())
+    cache = os.environ.get("PUZZLEBOX_CACHE", str(Path.home() / ".cache" / "puzzlebox"))
+    if cache != "off" and jax.config.read("jax_compilation_cache_dir") is None:
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def cores() -> int:
+    """The CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    names = ("puzzlebox", "jax", "jaxlib", "equinox", "optax", "gymnasium", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
+
+
+def hardware() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {"device": device.device_kind, "platform": device.platform, "devices": jax.device_count(), "cores": cores()}

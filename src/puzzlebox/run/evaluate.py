@@ -1,0 +1,123 @@
+"""Evaluation: whole episodes with the trained policy, every training trick off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.acting.rollout import Worlds, start
+from puzzlebox.envs.vector import vectorize
+from puzzlebox.errors import UsageError
+from puzzlebox.run import backend, checkpoint
+from puzzlebox.run.agents import Agents
+from puzzlebox.run.directory import Run, write_json
+from puzzlebox.run.statistics import summarise
+from puzzlebox.types import Array, State
+
+HOST_WORLDS = 8
+MAX_EPISODE_STEPS = 27_000
+
+
+def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str, Any]:
+    """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
+
+    ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
+    greedy return; ``sampled`` holds the same for actions drawn from the policy.
+    """
+    from puzzlebox.run.train import build
+
+    if episodes < 1:
+        raise UsageError(f"episodes is {episodes}; it must be at least 1")
+    backend.prepare()
+    opened = Run.open(run)
+    agents = build(opened.config)
+    state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+    return evaluate_agents(opened, agents, state, progress["steps"], episodes=episodes, seed=seed) | {"notes": notes}
+
+
+def evaluate_agents(run: Run, agents: Agents, state: State, steps: int, *, episodes: int, seed: int) -> dict[str, Any]:
+    """Evaluates agents in memory; writes ``evaluation.json`` and returns its figures."""
+    record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
+    figures: dict[str, Any] = {}
+    for mode in ("greedy", "sampled"):
+        returns, lengths, cut = play(agents, state, greedy=mode == "greedy", episodes=episodes, seed=seed)
+        record[mode] = {
+            "episode_returns": returns.round(4).tolist(),
+            "episode_lengths": lengths.tolist(),
+            "episodes_cut": cut,
+        }
+        figures[mode] = scores(returns.mean(axis=1)) | {"length_mean": float(lengths.mean()), "episodes_cut": cut}
+    write_json(run.path / "evaluation.json", record)
+    config = run.config
+    head = {"algorithm": config["algorithm"], "env": config["env"], "seeds": config["seeds"], "steps": steps}
+    rest = {"agents": agents.num_agents, "episodes": episodes, "run": str(run.path)}
+    return head | scores_of(figures["greedy"]) | rest | figures
+
+
+def scores(agent_scores: np.ndarray) -> dict[str, Any]:
+    """The figures of ``[A]`` scores under the names that every ``--json`` uses."""
+    summary = summarise(agent_scores)
+    return {
+        "return_mean": summary["mean"],
+        "return_iqm": summary["iqm"],
+        "return_ci": summary["iqm_ci"],
+        "returns": agent_scores.tolist(),
+    }
+
+
+def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in ("return_mean", "return_iqm", "return_ci")}
+
+
+def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Returns and lengths ``[A, episodes]`` of whole episodes, and how many were cut for being endless.
+
+    Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.
+    """
+    env = agents.algorithm.env  # type: ignore[attr-defined]
+    num_worlds = min(HOST_WORLDS, episodes) if hasattr(env, "vectorize") else episodes
+    quota = -(-episodes // num_worlds)
+    worlds_env = vectorize(env, num_worlds)
+
+    def begin(key):
+        return start(worlds_env, key), jnp.full((num_worlds, quota, 2), jnp.nan), jnp.zeros(num_worlds, jnp.int32)
+
+    def advance(swept, agent_state, carry, key):
+        worlds, results, count = carry
+        act_key, step_key = jax.random.split(key)
+        action = agents.policy(swept, agent_state, greedy)(worlds.observation, act_key)
+        inner, timestep, observation = worlds_env.step(worlds.state, action, step_key)
+        episode_return = worlds.episode_return + timestep.reward
+        length = worlds.episode_length + 1
+        done = timestep.terminated | timestep.truncated | (length >= MAX_EPISODE_STEPS)
+        outcome = jnp.stack([episode_return, length.astype(jnp.float32)], axis=-1)
+        place = jnp.arange(num_worlds), jnp.where(done, count, quota)  # an index past the end writes nothing
+        results = results.at[place].set(outcome, mode="drop")
+        worlds = Worlds(inner, observation, jnp.where(done, 0, episode_return), jnp.where(done, 0, length))
+        return worlds, results, count + done
+
+    @jax.jit
+    def program(swept: dict[str, Array], state: State, key: Array):
+        begin_key, key = jax.random.split(key)
+        carry = jax.vmap(begin)(jax.random.split(begin_key, agents.num_agents))
+
+        def body(loop):
+            i, carry = loop
+            keys = jax.random.split(jax.random.fold_in(key, i), agents.num_agents)
+            return i + 1, jax.vmap(advance)(swept, state, carry, keys)
+
+        def unfinished(loop):
+            i, (_, _, count) = loop
+            return (count < quota).any() & (i < quota * MAX_EPISODE_STEPS)
+
+        _, (_, results, _) = jax.lax.while_loop(unfinished, body, (jnp.int32(0), carry))
+        return results
+
+    results = np.asarray(program(agents.swept, state, jax.random.key(seed)))
+    results = results.reshape(agents.num_agents, -1, 2)[:, :episodes]
+    cut = int((results[..., 1] >= MAX_EPISODE_STEPS).sum())
+    return results[..., 0], results[..., 1].astype(int), cut

@@ -1,0 +1,69 @@
+"""What a person sees while something long runs: a bar with speed and return, on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+LINE_EVERY = 5.0  # seconds between lines where there is no terminal to draw a bar on
+
+
+def si(number: float) -> str:
+    """1234567 -> '1.23M'."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= limit:
+            return f"{number / limit:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+class TrainingProgress:
+    """A live bar on a terminal, a line every few seconds elsewhere, nothing when ``quiet``."""
+
+    def __init__(self, title: str, total_steps: int, num_agents: int, quiet: bool = False):
+        self.console = Console(stderr=True, quiet=quiet)
+        self.title, self.total, self.num_agents = title, total_steps, num_agents
+        self.last_line = 0.0
+        columns: list[ProgressColumn] = [
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+        ]
+        self.bar = Progress(*columns, console=self.console, disable=quiet or not self.console.is_terminal)
+        self.task = self.bar.add_task(title, total=total_steps, figures="compiling …")
+
+    def __enter__(self) -> TrainingProgress:
+        self.bar.start()
+        if not self.console.is_terminal:
+            self.note(f"{self.title}: compiling …")
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.bar.stop()
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, steps: int, steps_per_second: float, metrics: dict[str, list[float]]) -> None:
+        """Shows how far all agents are, environment steps per second of all together, and their mean return."""
+        returns = [r for r in metrics.get("episode_return", []) if not math.isnan(r)]
+        mean = f"return {sum(returns) / len(returns):.1f}" if returns else "no episode yet"
+        who = f" · {self.num_agents} agents" if self.num_agents > 1 else ""
+        figures = f"{si(steps_per_second)} steps/s · {mean}{who}"
+        self.bar.update(self.task, completed=steps, figures=figures)
+        now = time.monotonic()
+        if not self.console.is_terminal and (now - self.last_line > LINE_EVERY or steps >= self.total):
+            self.last_line = now
+            self.note(f"{self.title}: {steps}/{self.total} steps · {figures}")
+
+
+def say(text: str) -> None:
+    """A plain line for the person, on standard error."""
+    print(text, file=sys.stderr, flush=True)

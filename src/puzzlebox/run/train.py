@@ -1,0 +1,262 @@
+"""Training and resuming: one loop for every algorithm and world."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from puzzlebox.acting.rollout import start
+from puzzlebox.algorithms import algorithm_class
+from puzzlebox.algorithms.presets import preset
+from puzzlebox.envs import make
+from puzzlebox.envs.vector import vectorize
+from puzzlebox.errors import PuzzleboxError, UsageError, unknown
+from puzzlebox.fields import params, parse
+from puzzlebox.run import backend, checkpoint
+from puzzlebox.run.agents import Agents, grid
+from puzzlebox.run.directory import Run, check_free, write_json
+from puzzlebox.run.evaluate import evaluate_agents, scores
+from puzzlebox.run.plots import plot_run
+from puzzlebox.run.progress import TrainingProgress
+from puzzlebox.types import State
+
+POINTS = 100  # logged points per run, about
+
+
+class Interrupted(PuzzleboxError):
+    """Ctrl-C: everything is saved."""
+
+    exit_code = 130
+
+
+def train(
+    algorithm: str,
+    env: str,
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    run: str | Path | None = None,
+    episodes: int = 100,
+    checkpoint_every: float = 10.0,
+    quiet: bool = False,
+    **hyperparameters: Any,
+) -> dict[str, Any]:
+    """Trains seeds ``seed … seed + seeds - 1`` of ``algorithm`` on ``env`` at once, evaluates, returns the figures.
+
+    A hyper-parameter given as several numbers (a list, or text with commas) is swept: every value with every seed, in
+    one compiled program. ``checkpoint_every`` is in seconds. Raises UsageError before anything compiles.
+    """
+    config = configure(algorithm, env, seeds, seed, hyperparameters)
+    if episodes < 1:
+        raise UsageError(f"episodes is {episodes}; it must be at least 1")
+    path = Path(run) if run is not None else default_path(algorithm, env)
+    check_free(path)
+    agents = build(config)
+    backend.prepare()
+    record = {"versions": backend.versions(), "hardware": backend.hardware(), "episodes": episodes}
+    opened = Run.create(path, config | record)
+    return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
+
+
+def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
+    """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
+    opened = Run.open(run)
+    agents = build(opened.config)
+    backend.prepare()
+    if not checkpoint.list_checkpoints(opened.checkpoints):
+        opened.cut_metrics(0)
+        return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
+    state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+    if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:  # type: ignore[attr-defined]
+        state = restart_worlds(agents, state, progress["steps"])
+        notes.append(
+            f"{opened.config['env']} runs in a simulator whose inner state cannot be saved: all worlds start new "
+            f"episodes at step {progress['steps']}; networks, optimiser, replay and random numbers continue"
+        )
+    opened.cut_metrics(progress["steps"])
+    return _train(opened, agents, state, progress, checkpoint_every, quiet, notes)
+
+
+def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """The checked request, as the run directory keeps it. Raises UsageError."""
+    if seeds < 1:
+        raise UsageError(f"seeds is {seeds}; it must be at least 1")
+    if not 0 <= seed <= 2**32 - 1 - seeds:
+        raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1 - seeds}")
+    kind = algorithm_class(algorithm)
+    world = make(env)
+    fields = params(kind)
+    values, sweep = preset(algorithm, env), {}
+    for name, value in hyperparameters.items():
+        if name not in fields:
+            raise unknown(f"hyper-parameter of {algorithm}", name, fields)
+        values[name], several = read_values(name, fields[name], value)
+        if several:
+            sweep[name] = several
+    instance = kind(env=world, **values)
+    for name, several in sweep.items():
+        for value in several:
+            dataclasses.replace(instance, **{name: value})
+    if instance.steps < instance.iteration_steps:
+        raise UsageError(
+            f"steps is {instance.steps}, but one iteration of {algorithm} takes {instance.iteration_steps}"
+        )
+    agent_seeds, swept = grid(list(range(seed, seed + seeds)), sweep)
+    agents = [
+        {"seed": s} | {name: float(column[i]) for name, column in swept.items()} for i, s in enumerate(agent_seeds)
+    ]
+    return {
+        "algorithm": algorithm,
+        "env": env,
+        "seed": seed,
+        "seeds": seeds,
+        "steps": instance.steps // instance.iteration_steps * instance.iteration_steps,
+        "hyperparameters": {name: getattr(instance, name) for name in fields},
+        "sweep": sweep,
+        "agents": agents,
+    }
+
+
+def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, list[float]]:
+    """A hyper-parameter's (first) value, and the list of values if it is swept."""
+    if isinstance(value, str):
+        if isinstance(field.default, float) and "," in value:
+            value = [parse(name, field, part) for part in value.split(",")]
+        else:
+            value = parse(name, field, value)
+    if isinstance(value, list | np.ndarray) and not isinstance(field.default, tuple):
+        if not isinstance(field.default, float):
+            raise UsageError(f"{name} cannot be swept in one program (it fixes shapes or code); train once per value")
+        return float(value[0]), [float(v) for v in value]
+    return (tuple(value) if isinstance(field.default, tuple) else value), []
+
+
+def build(config: dict[str, Any]) -> Agents:
+    """The agents a config describes."""
+    kind = algorithm_class(config["algorithm"])
+    fields = params(kind)
+    values = config["hyperparameters"]
+    if set(values) != set(fields):
+        changed = ", ".join(sorted(set(values) ^ set(fields)))
+        raise UsageError(f"this run was made by another version of {config['algorithm']}: it differs in {changed}")
+    values = {n: tuple(v) if isinstance(fields[n].default, tuple) else v for n, v in values.items()}
+    instance = kind(env=make(config["env"]), **values)
+    seeds = [agent["seed"] for agent in config["agents"]]
+    return Agents(instance, seeds, {n: np.array([a[n] for a in config["agents"]]) for n in config["sweep"]})
+
+
+def default_path(algorithm: str, env: str) -> Path:
+    name = "".join(c if c.isalnum() or c in "-_=." else "-" for c in env)
+    return Path("runs") / f"{algorithm}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def is_host(env: Any) -> bool:
+    """Whether the world is a simulator outside the compiled program."""
+    return hasattr(env, "vectorize")
+
+
+def restart_worlds(agents: Agents, state: State, steps: int) -> State:
+    """``state`` with all worlds at the start of new episodes."""
+    algorithm: Any = agents.algorithm
+    worlds = vectorize(algorithm.env, algorithm.num_envs)
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, steps))(agents.keys)
+    return state._replace(worlds=jax.jit(jax.vmap(lambda key: start(worlds, key)))(keys))
+
+
+def _train(
+    run: Run,
+    agents: Agents,
+    state: State | None,
+    progress: dict[str, Any],
+    checkpoint_every: float,
+    quiet: bool,
+    notes: list[str] | None = None,
+) -> dict[str, Any]:
+    config = run.config
+    total_steps, iteration_steps = config["steps"], agents.algorithm.iteration_steps
+    iterations_per_point = max(1, total_steps // iteration_steps // POINTS)
+    title = f"{config['algorithm']} on {config['env']}"
+    with TrainingProgress(title, total_steps, agents.num_agents, quiet) as bar, interruptible() as interrupted:
+        for note in notes or []:
+            bar.note(note)
+        began = time.perf_counter()
+        if state is None:
+            state = agents.start()
+        advance = agents.advance.lower(agents.swept, state, np.int32(1)).compile()
+        jax.block_until_ready(state)
+        compile_seconds = time.perf_counter() - began
+        steps, seconds_before = progress["steps"], progress["seconds"]
+        began = saved = time.perf_counter()
+        first_steps = steps
+        seconds = seconds_before
+        while steps < total_steps:
+            iterations = min(iterations_per_point, (total_steps - steps) // iteration_steps)
+            state, metrics = advance(agents.swept, state, np.int32(iterations))
+            steps += iterations * iteration_steps
+            row = {name: [shortest(v) for v in values] for name, values in jax.device_get(metrics).items()}
+            elapsed = time.perf_counter() - began
+            seconds = seconds_before + elapsed
+            run.append_metrics({"steps": steps, "seconds": round(seconds, 3)} | row)
+            bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row)
+            if time.perf_counter() - saved > checkpoint_every or steps >= total_steps or interrupted.is_set():
+                checkpoint.save(run.checkpoints, steps, state, {"steps": steps, "seconds": seconds})
+                saved = time.perf_counter()
+            if interrupted.is_set() and steps < total_steps:
+                raise Interrupted(f"stopped at step {steps}, all saved; continue with: puzzlebox resume {run.path}")
+    figures = evaluate_agents(run, agents, state, total_steps, episodes=config["episodes"], seed=config["seed"])
+    if agents.swept:
+        figures["table"] = sweep_table(config, figures["greedy"]["returns"])
+    figures |= {
+        "seconds": round(seconds, 3),
+        "compile_seconds": round(compile_seconds, 3),
+        "steps_per_second": round(total_steps * agents.num_agents / seconds, 1) if seconds else None,
+        "notes": notes or [],
+    }
+    write_json(run.path / "summary.json", figures)
+    plot_run(run.path)
+    return figures
+
+
+def shortest(x: np.float32) -> float:
+    """The number with the fewest digits that is still this float32."""
+    return float(str(x))
+
+
+def sweep_table(config: dict[str, Any], returns: list[float]) -> list[dict[str, Any]]:
+    """One row per combination of swept values, with the figures over its seeds."""
+    seeds = config["seeds"]
+    rows = []
+    for first in range(0, len(returns), seeds):
+        values = {name: config["agents"][first][name] for name in config["sweep"]}
+        rows.append(values | scores(np.array(returns[first : first + seeds])))
+    return rows
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event, so that work stops at a clean point; a second one stops at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handler(number, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
