@@ -71,18 +71,23 @@ def regret_curves(regret: dict[str, np.ndarray], title: str = "Regret") -> Figur
 
 def sweep(lines: dict[str, list[tuple[float, np.ndarray]]], name: str, title: str) -> Figure:
     """Score against a swept value: per label (value, scores ``[N]``) pairs; IQM, interval, and every seed as a dot."""
+    values = np.array(sorted({value for pairs in lines.values() for value, _ in pairs}))
+    logarithmic = values[0] > 0 and values[-1] / values[0] >= 8
+    to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+    gap = 0.3 / len(lines) * (np.diff(to(values)).min() if len(values) > 1 else 1.0)
     with _style():
         figure, axes = _figure(title, "interquartile mean and 95% interval; a dot is one seed")
         for i, (label, pairs) in enumerate(lines.items()):
-            _sweep_line(axes, label, sorted(pairs, key=lambda pair: pair[0]), COLOURS[i % len(COLOURS)])
-        values = sorted({value for pairs in lines.values() for value, _ in pairs})
-        if values[0] > 0 and values[-1] / values[0] >= 8:
-            axes.set_xscale("log")
+            pairs = sorted(pairs, key=lambda pair: pair[0])
+            shift = (i - (len(lines) - 1) / 2) * gap  # side by side, so that intervals stay readable
+            x = back(to(np.array([value for value, _ in pairs])) + shift)
+            _sweep_line(axes, label, x, [scores for _, scores in pairs], COLOURS[i % len(COLOURS)])
+        axes.set_xscale("log" if logarithmic else "linear")
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
         axes.set_xlabel(name)
         axes.set_ylabel("evaluation return")
-        _legend(axes, [label for label in lines if label])
+        _legend(figure, axes, [label for label in lines if label])
     return figure
 
 
@@ -94,7 +99,7 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
     with _style():
         figure = Figure(figsize=(9.0, 1.5 + 0.45 * len(scores)), layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size=STYLE["axes.titlesize"])
-        row = figure.subplots(1, 3, sharey=True)
+        row = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.08})
         for axes, (name, statistic) in zip(row, panels.items(), strict=True):
             for i, values in enumerate(scores.values()):
                 low, high = statistics.bootstrap_interval(values, statistic)
@@ -106,6 +111,8 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0, labelcolor="#222222")
             axes.locator_params(axis="x", nbins=5)
+            axes.use_sticky_edges = False
+            axes.margins(x=0.08)
         row[0].set_yticks(range(len(scores)), list(scores))
         row[0].set_ylim(len(scores) - 0.5, -0.5)
         figure.supxlabel("evaluation return, 95% intervals", size=STYLE["font.size"], color="#333333")
@@ -136,10 +143,11 @@ def _curves(
         for i, curve in enumerate(curves):
             _curve(axes, curve, i, statistic, thin)
         axes.margins(x=0.02)
+        axes.set_xlim(left=0)
         axes.set_xlabel(x_label)
         axes.set_ylabel(measure)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        _legend(axes, [curve.label for curve in curves if curve.label])
+        _legend(figure, axes, [curve.label for curve in curves if curve.label])
     return figure
 
 
@@ -155,19 +163,17 @@ def _curve(axes: Axes, curve: Curve, i: int, statistic: statistics.Statistic, th
         axes.plot(steps, scores, color=colour, lw=0.7, alpha=0.35)
     if scores.shape[1] > 1:
         bands = [statistics.bootstrap_interval(point, statistic, CURVE_RESAMPLES) for point in scores]
-        axes.fill_between(steps, *np.array(bands).T, color=colour, alpha=0.18, lw=0)
+        axes.fill_between(steps, *np.array(bands).T, color=colour, alpha=0.18 if i < len(COLOURS) else 0.08, lw=0)
     style = DASHES[i // len(COLOURS) % len(DASHES)]
     axes.plot(steps, statistic(scores), style, color=colour, label=curve.label, zorder=3)
 
 
-def _sweep_line(axes: Axes, label: str, pairs: list[tuple[float, np.ndarray]], colour: str) -> None:
-    values = [value for value, _ in pairs]
-    centre = np.array([statistics.iqm(scores) for _, scores in pairs])
-    bounds = np.array([statistics.bootstrap_interval(scores) for _, scores in pairs]).T
-    for value, scores in pairs:
-        axes.plot(np.full(len(scores), value), scores, "o", color=colour, ms=4, alpha=0.3, mew=0, zorder=1.5)
-    bars = np.abs(bounds - centre)
-    axes.errorbar(values, centre, bars, color=colour, marker="o", ms=7, capsize=4, elinewidth=1.8, label=label)
+def _sweep_line(axes: Axes, label: str, x: np.ndarray, scores: list[np.ndarray], colour: str) -> None:
+    centre = np.array([statistics.iqm(column) for column in scores])
+    bounds = np.array([statistics.bootstrap_interval(column) for column in scores]).T
+    for place, column in zip(x, scores, strict=True):
+        axes.plot(np.full(len(column), place), column, "o", color=colour, ms=4, alpha=0.3, mew=0, zorder=1.5)
+    axes.errorbar(x, centre, np.abs(bounds - centre), fmt="-o", color=colour, ms=6, capsize=3, lw=1.8, label=label)
 
 
 def _figure(title: str, note: str) -> tuple[Figure, Axes]:
@@ -180,9 +186,10 @@ def _figure(title: str, note: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, labels: list[str]) -> None:
+def _legend(figure: Figure, axes: Axes, labels: list[str]) -> None:
     if len(labels) > LEGEND_INSIDE:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
+        figure.set_size_inches(9.6, 4.8)
     elif labels:
         axes.legend(loc="best")
 
