@@ -1,0 +1,79 @@
+"""Gymnasium's environments by name: which are there, how their options are read, and plain words when one is not."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from puzzlebox.envs.gymnasium_worker import make_one
+from puzzlebox.errors import UsageError, missing_extra, unknown
+
+EXTRAS = {"box2d": ("Box2D", "box2d"), "mujoco": ("MuJoCo", "mujoco")}
+VERSION = re.compile(r"^(?P<base>.+?)(-v(?P<version>\d+))?$")
+
+
+def find(name: str) -> EnvSpec:
+    """The registration called ``name`` (``module:Name-v0`` imports the module first); without a version, the newest.
+
+    Raises UsageError with the versions there are, or else with the nearest names.
+    """
+    module, _, identifier = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as fault:
+            raise UsageError(f"gym:{name} asks for the module {module}, which cannot be imported: {fault}") from None
+    if identifier in gymnasium.registry:
+        return gymnasium.registry[identifier]
+    base, version = _parts(identifier)
+    versions = sorted((_parts(known)[1], known) for known in gymnasium.registry if _parts(known)[0] == base)
+    if versions and version < 0:
+        return gymnasium.registry[versions[-1][1]]
+    if versions:
+        there = " and ".join(f"gym:{known}" for _, known in versions)
+        raise UsageError(f"unknown environment 'gym:{identifier}'; Gymnasium {gymnasium.__version__} has {there}")
+    raise unknown("environment", f"gym:{identifier}", [f"gym:{known}" for known in gymnasium.registry])
+
+
+def read_options(options: dict[str, str]) -> dict[str, Any]:
+    """Each value read as JSON where it is JSON (true, 3, 0.5, "text"), else as text; True and False are accepted."""
+    values: dict[str, Any] = {}
+    for name, text in options.items():
+        try:
+            values[name] = json.loads(text.lower() if text in ("True", "False", "None") else text)
+        except json.JSONDecodeError:
+            values[name] = None if text == "None" else text
+    return values
+
+
+def create(spec: EnvSpec, options: dict[str, Any], **more: Any) -> gymnasium.Env:
+    """One environment; raises UsageError for a missing package or an option it does not take."""
+    try:
+        return make_one(spec, options, **more)
+    except ImportError as fault:  # Gymnasium's DependencyNotInstalled is none of these
+        raise _missing(spec, fault) from None
+    except gymnasium.error.DependencyNotInstalled as fault:
+        raise _missing(spec, fault) from None
+    except Exception as fault:
+        reason = str(fault).strip().splitlines() or [""]
+        raise UsageError(f"gym:{spec.id} cannot be made: {type(fault).__name__}: {reason[0]}") from None
+
+
+def _missing(spec: EnvSpec, fault: Exception) -> UsageError:
+    for part, (package, extra) in EXTRAS.items():
+        if f".{part}." in str(spec.entry_point):
+            return missing_extra(package, extra)
+    return UsageError(f"gym:{spec.id} needs a package that is not installed: {str(fault).splitlines()[0]}")
+
+
+def _parts(identifier: str) -> tuple[str, int]:
+    """Name and version, −1 without one."""
+    match = VERSION.match(identifier)
+    if match is None:
+        return identifier, -1
+    return match["base"], int(match["version"] or -1)
