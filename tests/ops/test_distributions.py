@@ -73,6 +73,16 @@ def test_categorical_never_samples_the_impossible_from_rare_rows():
     np.testing.assert_array_equal(samples, np.broadcast_to(np.arange(INVERSION_LIMIT), samples.shape))
 
 
+@pytest.mark.parametrize("extreme", [0.0, 1.0 - 2.0**-23])
+def test_categorical_survives_the_extreme_uniform_numbers(monkeypatch, extreme):
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, extreme, dtype))
+    logits = jax.random.normal(KEY, (500, 9)) * 5
+    legal = jnp.arange(9) % 4 == 1  # neither the first action nor the last
+    action = Categorical(logits, legal).sample(KEY)
+    assert set(np.unique(action)) <= {1, 5}
+    assert (action == 1).all() if extreme == 0.0 else (action == 5).any()
+
+
 def test_half_precision_logits_give_float32_probabilities():
     assert Categorical(LOGITS.astype(jnp.bfloat16), MASK).log_probs.dtype == jnp.float32
 

@@ -87,7 +87,7 @@ def sweep(lines: dict[str, list[tuple[float, np.ndarray]]], name: str, title: st
         axes.minorticks_off()
         axes.set_xlabel(name)
         axes.set_ylabel("evaluation return")
-        _legend(figure, axes, [label for label in lines if label])
+        _legend(figure, axes)
     return figure
 
 
@@ -147,7 +147,7 @@ def _curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(measure)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        _legend(figure, axes, [curve.label for curve in curves if curve.label])
+        _legend(figure, axes)
     return figure
 
 
@@ -186,7 +186,8 @@ def _figure(title: str, note: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(figure: Figure, axes: Axes, labels: list[str]) -> None:
+def _legend(figure: Figure, axes: Axes) -> None:
+    labels = axes.get_legend_handles_labels()[1]
     if len(labels) > LEGEND_INSIDE:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
         figure.set_size_inches(9.6, 4.8)
