@@ -53,7 +53,7 @@ def _check_single(env: Any, key: Key) -> None:
     next_state, timestep = jax.jit(lambda *inputs: env.step(*inputs))(state, action, step_key)
     before, after = _form(state), _form(next_state)
     _require(before == after, f"step changes the form of the state from {before} to {after}")
-    _require("weak" not in _form((observation, timestep)), "step gives weakly typed arrays; name their dtypes")
+    _require("~" not in _form((observation, timestep)), "step gives weakly typed arrays; name their dtypes")
     _check_timestep(env, timestep, ())
     _check_observations(env, observation, ())
 
@@ -125,8 +125,8 @@ def _check_observations(env: Any, observation: Any, batch: tuple[int, ...]) -> N
 
 
 def _form(tree: Any) -> str:
-    leaves = [jax.typeof(leaf) for leaf in jax.tree.leaves(tree)]
-    return ", ".join(f"{leaf.str_short()}{' weak' if getattr(leaf, 'weak_type', False) else ''}" for leaf in leaves)
+    """Dtypes and shapes; JAX marks a weak type with ~."""
+    return ", ".join(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(tree))
 
 
 def _require(holds: bool, broken: str) -> None:

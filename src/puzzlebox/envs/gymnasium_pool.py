@@ -94,10 +94,14 @@ class Worker:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         )
-        self.send((spec, options))
-        fault = self.result()
-        if fault is not None:
-            raise fault
+        try:
+            self.send((spec, options))
+            fault = self.result()
+            if fault is not None:
+                raise fault
+        except PuzzleboxError:
+            self.close()
+            raise
 
     def send(self, request: Any) -> None:
         try:
