@@ -11,7 +11,7 @@ from puzzlebox.errors import unknown
 ALGORITHMS = {
     "monte_carlo": "tabular.monte_carlo:MonteCarlo",
     "sarsa": "tabular.sarsa:Sarsa",
-    "expected_sarsa": "tabular.sarsa:ExpectedSarsa",
+    "expected_sarsa": "tabular.expected_sarsa:ExpectedSarsa",
     "q_learning": "tabular.q_learning:QLearning",
     "dyna_q": "tabular.dyna_q:DynaQ",
     "reinforce": "deep.reinforce:Reinforce",
