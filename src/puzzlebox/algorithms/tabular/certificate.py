@@ -1,0 +1,111 @@
+"""When a solver may stop: bounds on the distance to V* that hold in float64.
+
+    γ < 1:  ‖V − V*‖∞ ≤ max |T V − V| / (1 − γ)                       (Puterman 1994, theorem 6.3.1)
+    γ = 1:  |V − V^π| ≤ max |T V − V| · (longest expected episode of the greedy π)
+
+With γ = 1 ties need care: "stay here for ever" can look as good as "go to the goal" (both are worth the goal's value
+by the optimality equation), so among equally good actions one that leads to an end is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from puzzlebox.algorithms.tabular.exact import check_discount, policy_process, q_table, reaches_end
+from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.types import MDP
+
+Proof = tuple[np.ndarray, np.ndarray, np.ndarray, float, float]
+
+
+def residual_target(mdp: MDP, discount: float, tolerance: float) -> float:
+    """The residual to reach first so that the values are within ``tolerance``.
+
+    Raises UsageError for a bad γ or tolerance, and for γ = 1 where no end is in reach of a state that is paid.
+    """
+    check_discount(discount)
+    if not tolerance > 0:
+        raise UsageError(f"tolerance is {tolerance}; it must be above 0")
+    if discount < 1.0:
+        return tolerance * (1 - discount)
+    possible = np.asarray(mdp.probability) > 0
+    paid = (possible & (np.asarray(mdp.reward) != 0)).any((1, 2))
+    hopeless = _lead_to_end(mdp, np.ones(possible.shape[:2], bool)) < 0
+    if (hopeless & paid).any():
+        state = int(np.flatnonzero(hopeless & paid)[0])
+        raise UsageError(f"with gamma 1 state {state} has no finite value: it never reaches an end; use gamma below 1")
+    return tolerance / 100
+
+
+def certify(
+    mdp: MDP,
+    discount: float,
+    tolerance: float,
+    target: float,
+    values: np.ndarray,
+    continue_to: Callable[[np.ndarray, float], np.ndarray],
+) -> Proof:
+    """Runs ``continue_to(values, residual)`` until the bound holds; returns values, q, policy, residual and bound.
+
+    Raises UsageError where float64 cannot reach the tolerance, PuzzleboxError where the values did not settle.
+    """
+    for _ in range(8):
+        values = continue_to(values, target)
+        proof = prove(mdp, values, discount)
+        *_, residual, bound = proof
+        if bound <= tolerance:
+            return proof
+        if residual > 2 * target and residual > 1e-12 * np.abs(values).max():
+            break
+        target = min(target / 4, 0.5 * target * tolerance / bound)
+    if residual > 1e-9 * np.abs(values).max():
+        hint = "; with gamma 1 they may have no limit, so use gamma below 1" if discount == 1.0 else ""
+        raise PuzzleboxError(f"the values had not settled when the sweeps ran out (residual {residual:.2g}){hint}")
+    raise UsageError(f"tolerance {tolerance:g} is finer than float64 can prove here; ask for {2 * bound:.0e} or more")
+
+
+def prove(mdp: MDP, values: np.ndarray, discount: float) -> Proof:
+    """The action values, policy, residual and error bound that belong to ``values``."""
+    q_values = q_table(mdp, values, discount)
+    residual = float(np.abs(q_values.max(-1) - values).max())
+    if discount < 1.0:
+        return values, q_values, q_values.argmax(-1).astype(np.int32), residual, residual / (1 - discount)
+    policy = proper_greedy(mdp, q_values, slack=max(2 * residual, 1e-12 * float(np.abs(values).max())))
+    return values, q_values, policy, residual, residual * _longest_episode(mdp, policy)
+
+
+def proper_greedy(mdp: MDP, q_values: np.ndarray, slack: float) -> np.ndarray:
+    """A best action per state, within ``slack``, chosen so that it leads to an end wherever one can; int32 [S]."""
+    near_best = q_values >= q_values.max(-1, keepdims=True) - slack
+    leading = _lead_to_end(mdp, near_best)
+    return np.where(leading >= 0, leading, q_values.argmax(-1)).astype(np.int32)
+
+
+def _lead_to_end(mdp: MDP, allowed: np.ndarray) -> np.ndarray:
+    """Per state an allowed action that gets nearer to an end, −1 where there is none; int [S].
+
+    States are settled in rounds: those with an outcome that ends, then those with an outcome in a settled state.
+    """
+    possible = (np.asarray(mdp.probability) > 0) & allowed[..., None]
+    next_state, terminated = np.asarray(mdp.next_state), np.asarray(mdp.terminated)
+    action = np.full(len(next_state), -1)
+    while True:
+        nearer = (possible & (terminated | (action >= 0)[next_state])).any(-1)
+        fresh = (action < 0) & nearer.any(-1)
+        if not fresh.any():
+            return action
+        action[fresh] = nearer[fresh].argmax(-1)
+
+
+def _longest_episode(mdp: MDP, policy: np.ndarray) -> float:
+    """The largest expected number of steps to the end, over the states that reach one under ``policy``."""
+    _, transition = policy_process(mdp, policy)
+    inside = reaches_end(transition)
+    if not inside.any():
+        return 1.0
+    chain = transition[inside][:, inside]
+    return float(splu((sparse.eye_array(chain.shape[0]) - chain).tocsc()).solve(np.ones(chain.shape[0])).max())
