@@ -203,6 +203,7 @@ WRONG = {
     "gym:CartPole-v1,colour=3": "gym:CartPole-v1 cannot be made: TypeError: .*'colour'",
     "gym:CartPole-v1,workers=-1": "workers is -1; it must be a whole number",
     "gym:CartPole-v1,workers=two": "workers is two; it must be a whole number",
+    "gym:FrozenLake-v1,desc=[1]": r"desc is \[1\]; an option here is a number, true, false or a text",
     "gym:CartPole-v1,host=3": "host is 3; it must be true or false",
     "gym:box/Odd-v0": "gym:box/Odd-v0 has observations of type Dict; only",
 }

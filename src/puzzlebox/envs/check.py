@@ -30,8 +30,6 @@ def check_environment(env: Any, *, steps: int = 300, num_envs: int = 3, key: Key
     if isinstance(many, Vectorized):
         _check_single(env, key)
     _check_vector(many, steps, key)
-    if isinstance(many, Vectorized) and not getattr(env, "random_step", True):
-        _check_true_timestep(many, steps, key)
 
 
 def sample_actions(space: gymnasium.Space, shape: tuple[int, ...], key: Key) -> Array:
@@ -47,86 +45,83 @@ def sample_actions(space: gymnasium.Space, shape: tuple[int, ...], key: Key) -> 
 
 
 def _check_single(env: Any, key: Key) -> None:
-    reset_key, action_key, step_key = jax.random.split(key, 3)
-    action = sample_actions(env.action_space, (), action_key)
-    state, observation = jax.jit(lambda key: env.reset(key))(reset_key)
-    next_state, timestep = jax.jit(lambda *inputs: env.step(*inputs))(state, action, step_key)
-    before, after = _form(state), _form(next_state)
+    """One world by shapes and dtypes alone; what it does is seen in many of it."""
+    state, observation = jax.eval_shape(env.reset, key)
+    action = jax.eval_shape(lambda: sample_actions(env.action_space, (), key))
+    next_state, timestep = jax.eval_shape(env.step, state, action, key)
+    before, after = _forms(state), _forms(next_state)
     _require(before == after, f"step changes the form of the state from {before} to {after}")
-    _require("~" not in _form((observation, timestep)), "step gives weakly typed arrays; name their dtypes")
-    _check_timestep(env, timestep, ())
-    _check_observations(env, observation, ())
+    _check_forms(env, observation, timestep, ())
+    _require("weak" not in _forms((observation, timestep)), "step gives weakly typed arrays; name their dtypes")
 
 
 def _check_vector(env: Any, steps: int, key: Key) -> None:
     """Two agents with one key and one with another, side by side under ``vmap``."""
     same, other = jax.random.split(key)
-    start, timestep, observation = _drive(env, steps, jnp.stack([same, same, other]))
-    _check_observations(env, start, (3, env.num_envs))
-    _check_timestep(env, timestep, (3, steps, env.num_envs))
-    _check_observations(env, observation, (3, steps, env.num_envs))
+    start, timestep, observation, alone = _drive(env, steps, jnp.stack([same, same, other]))
+    _check_forms(env, start, timestep, (3, env.num_envs), (3, steps, env.num_envs))
+    for seen in (start, timestep.observation, observation):
+        _check_inside(env.observation_space, seen)
+    _require(bool(np.all(np.isfinite(timestep.reward))), "a reward is not finite")
+    _require(not np.any(timestep.terminated & timestep.truncated), "a step is both terminated and truncated")
     for name, values in zip(Timestep._fields, timestep, strict=True):
         _require(np.array_equal(values[0], values[1]), f"{name} differs between two episodes with the same key")
+    for name, together, single in zip(Timestep._fields, timestep, alone, strict=True):
+        _require(np.allclose(together, single, atol=1e-5), f"{name} of many worlds is not that of each alone")
     done = timestep.terminated | timestep.truncated
     changed = np.any(np.reshape(timestep.observation != observation, (*done.shape, -1)), -1)
     _require(not np.any(changed & ~done), "the next observation differs from s_{t+1} though no episode ended")
 
 
-def _drive(env: Any, steps: int, keys: Key) -> tuple[np.ndarray, Timestep, np.ndarray]:
-    def episode(key: Key) -> tuple[Array, Timestep, Array]:
+def _drive(env: Any, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timestep]:
+    """First observations, timesteps, observations to act on, and the timesteps of each world on its own."""
+    knows_single = isinstance(env, Vectorized) and not getattr(env.env, "random_step", True)
+
+    def episode(key: Key) -> tuple[Array, Timestep, Array, Timestep]:
         reset_key, action_key, step_key = jax.random.split(key, 3)
-        state, start = env.reset(reset_key)
+        first, start = env.reset(reset_key)
         actions = sample_actions(env.action_space, (steps, env.num_envs), action_key)
 
-        def move(state: Any, inputs: tuple[Array, Key]) -> tuple[Any, tuple[Timestep, Array]]:
-            state, timestep, observation = env.step(state, *inputs)
-            return state, (timestep, observation)
+        def move(before: Any, inputs: tuple[Array, Key]) -> tuple[Any, tuple[Timestep, Array, Timestep]]:
+            action, key = inputs
+            state, timestep, observation = env.step(before, action, key)
+            alone = timestep
+            if knows_single:
+                alone = jax.vmap(env.env.step)(before, action, jax.random.split(key, env.num_envs))[1]
+            return state, (timestep, observation, alone)
 
-        _, (timestep, observation) = jax.lax.scan(move, state, (actions, jax.random.split(step_key, steps)))
-        return start, timestep, observation
+        return start, *jax.lax.scan(move, first, (actions, jax.random.split(step_key, steps)))[1]
 
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(episode))(keys))
 
 
-def _check_true_timestep(many: Vectorized, steps: int, key: Key) -> None:
-    reset_key, action_key, step_key = jax.random.split(key, 3)
-
-    def move(state: Any, inputs: tuple[Array, Key]) -> tuple[Any, tuple[Timestep, Timestep]]:
-        alone = jax.vmap(many.env.step)(state, inputs[0], jax.random.split(inputs[1], many.num_envs))[1]
-        state, timestep, _ = many.step(state, *inputs)
-        return state, (timestep, alone)
-
-    actions = sample_actions(many.action_space, (steps, many.num_envs), action_key)
-    inputs = (actions, jax.random.split(step_key, steps))
-    _, pair = jax.jit(lambda state: jax.lax.scan(move, state, inputs))(many.reset(reset_key)[0])
-    for name, together, alone in zip(Timestep._fields, *pair, strict=True):
-        _require(np.allclose(together, alone, atol=1e-5), f"{name} of many worlds is not that of each alone")
-
-
-def _check_timestep(env: Any, timestep: Timestep, batch: tuple[int, ...]) -> None:
-    _check_observations(env, timestep.observation, batch)
-    for name, dtype in (("reward", "float32"), ("terminated", "bool"), ("truncated", "bool")):
-        value = getattr(timestep, name)
-        found, expected = f"{value.dtype}{list(value.shape)}", f"{dtype}{list(batch)}"
-        _require(found == expected, f"{name} is {found}; it must be {expected}")
-    _require(bool(np.all(np.isfinite(timestep.reward))), "a reward is not finite")
-    _require(not np.any(timestep.terminated & timestep.truncated), "a step is both terminated and truncated")
-
-
-def _check_observations(env: Any, observation: Any, batch: tuple[int, ...]) -> None:
+def _check_forms(
+    env: Any, start: Any, timestep: Timestep, at_start: tuple[int, ...], later: tuple[int, ...] | None = None
+) -> None:
+    later = at_start if later is None else later
     space = env.observation_space
-    shape = tuple(space.shape or ())
-    found = f"{observation.dtype}{list(observation.shape)}"
-    expected = f"{jax.dtypes.canonicalize_dtype(space.dtype)}{[*batch, *shape]}"
-    _require(found == expected, f"an observation is {found}; its space says {expected}")
-    values = np.asarray(observation, space.dtype).reshape((-1, *shape))
+    shape, dtype = tuple(space.shape or ()), jax.dtypes.canonicalize_dtype(space.dtype)
+    for seen, batch in ((start, at_start), (timestep.observation, later)):
+        found, expected = _form(seen), f"{dtype}{[*batch, *shape]}"
+        _require(found == expected, f"an observation is {found}; its space says {expected}")
+    for name, kind in (("reward", "float32"), ("terminated", "bool"), ("truncated", "bool")):
+        found, expected = _form(getattr(timestep, name)), f"{kind}{list(later)}"
+        _require(found == expected, f"{name} is {found}; it must be {expected}")
+
+
+def _check_inside(space: gymnasium.Space, seen: Any) -> None:
+    values = np.asarray(seen, space.dtype).reshape((-1, *(space.shape or ())))
     for value in values[:: max(1, len(values) // 1000)]:
         _require(bool(space.contains(value)), f"the observation {value} is not in {space}")
 
 
-def _form(tree: Any) -> str:
-    """Dtypes and shapes; JAX marks a weak type with ~."""
-    return ", ".join(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(tree))
+def _form(array: Any) -> str:
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def _forms(tree: Any) -> str:
+    leaves = jax.tree.leaves(tree)
+    return ", ".join(_form(leaf) + (" weak" if getattr(leaf, "weak_type", False) else "") for leaf in leaves)
 
 
 def _require(holds: bool, broken: str) -> None:

@@ -41,13 +41,16 @@ def find(name: str) -> EnvSpec:
 
 
 def read_options(options: dict[str, str]) -> dict[str, Any]:
-    """Each value read as JSON where it is JSON (true, 3, 0.5, "text"), else as text; True and False are accepted."""
+    """Each value read as JSON where it is JSON (true, 3, 0.5, "text"), else as text; Python's True and None too."""
     values: dict[str, Any] = {}
     for name, text in options.items():
         try:
-            values[name] = json.loads(text.lower() if text in ("True", "False", "None") else text)
+            value = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
         except json.JSONDecodeError:
-            values[name] = None if text == "None" else text
+            value = text
+        if isinstance(value, list | dict):
+            raise UsageError(f"{name} is {text}; an option here is a number, true, false or a text")
+        values[name] = value
     return values
 
 
