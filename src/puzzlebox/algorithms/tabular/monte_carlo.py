@@ -54,7 +54,7 @@ class MonteCarlo(eqx.Module):
     env: Any
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)
-    num_steps: int = param(64, "steps per world between two improvements of the policy", low=1)
+    num_steps: int = param(32, "steps per world between two improvements of the policy", low=1)
     learning_rate: float = param(1.0, "step size α of an entry's first update", low=0.0, high=1.0)
     learning_rate_decay: float = param(
         0.6, "α falls with an entry's visits n as 1/n^this; 1 = mean of all returns", low=0.0, high=1.0
@@ -62,7 +62,7 @@ class MonteCarlo(eqx.Module):
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
     epsilon_start: float = param(1.0, "probability of a random action at the start", low=0.0, high=1.0)
     epsilon_end: float = param(0.05, "probability of a random action at the end", low=0.0, high=1.0)
-    epsilon_decay: float = param(0.5, "fraction of the steps over which ε falls, linearly", low=0.0, high=1.0)
+    epsilon_decay: float = param(0.9, "fraction of the steps over which ε falls, linearly", low=0.0, high=1.0)
     initial_q: float = param(0.0, "every value before training; high values make it explore")
 
     def __check_init__(self):
