@@ -81,6 +81,27 @@ class Actor(eqx.Module):
         return Gaussian(out, self.log_std)
 
 
+class QNetwork(eqx.Module):
+    """Observation features ``[..., F]`` -> action values ``[..., U]``.
+
+    ``dueling``: Q = V + A − mean A from one network with U + 1 outputs (Wang et al. 2016, eq. 9).
+    """
+
+    net: MLP
+    dueling: bool = eqx.field(static=True)
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], actions: int, *, dueling: bool, key: Key):
+        self.net = MLP(inputs, hidden, actions + dueling, key=key, activation="relu")
+        self.dueling = dueling
+
+    def __call__(self, x: Array) -> Array:
+        out = self.net(x)
+        if not self.dueling:
+            return out
+        value, advantage = out[..., :1], out[..., 1:]
+        return value + advantage - advantage.mean(axis=-1, keepdims=True)
+
+
 def to_world(space: spaces.Space, action: Array) -> Array:
     """A policy's action as the world takes it: a Gaussian's is scaled to a bounded Box and clipped to it."""
     if isinstance(space, spaces.Box) and space.is_bounded():

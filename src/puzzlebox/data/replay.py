@@ -1,0 +1,50 @@
+"""Experience replay (Lin 1992; Mnih et al. 2015): a ring of past transitions from which minibatches are drawn."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from puzzlebox.types import Array, Key
+
+
+class Transition(NamedTuple):
+    """One step, or ``[N, ...]`` of them; ``next_observation`` is the true s_{t+1}."""
+
+    observation: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    next_observation: Array
+
+
+class Replay(NamedTuple):
+    """``storage``: transitions ``[capacity, ...]``; ``added``: how many were ever added, so the next goes to its rest."""
+
+    storage: Transition
+    added: Array
+
+
+def empty(example: Transition, capacity: int) -> Replay:
+    """A replay without content, for transitions shaped like ``example`` (one transition, arrays or shapes)."""
+    return Replay(jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example), jnp.int32(0))
+
+
+def add(replay: Replay, transitions: Transition) -> Replay:
+    """Adds ``[N, ...]`` transitions over the oldest ones; N divides the capacity, so a block never wraps around."""
+    count = transitions.reward.shape[0]
+    first = replay.added % replay.storage.reward.shape[0]
+
+    def write(ring: Array, rows: Array) -> Array:
+        return jax.lax.dynamic_update_slice_in_dim(ring, rows.astype(ring.dtype), first, axis=0)
+
+    return Replay(jax.tree.map(write, replay.storage, transitions), replay.added + count)
+
+
+def sample(replay: Replay, key: Key, shape: tuple[int, ...]) -> Transition:
+    """Transitions drawn uniformly with replacement, ``[*shape, ...]``."""
+    size = jnp.minimum(replay.added, replay.storage.reward.shape[0])
+    index = jax.random.randint(key, shape, 0, size)
+    return jax.tree.map(lambda ring: ring[index], replay.storage)
