@@ -21,7 +21,7 @@ class Transition(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """``storage``: transitions ``[capacity, ...]``; ``added``: how many were ever added, so the next goes to its rest."""
+    """``storage``: transitions ``[capacity, ...]``; ``added``: how many were ever added."""
 
     storage: Transition
     added: Array

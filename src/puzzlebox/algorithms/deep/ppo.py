@@ -23,9 +23,11 @@ from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 from puzzlebox.nets.heads import Actor, check_actor, features, num_features, to_world
 from puzzlebox.nets.mlp import MLP
+from puzzlebox.ops.masks import normalise
 from puzzlebox.ops.policy_losses import approximate_kl, clipped_policy_loss, is_clipped
 from puzzlebox.ops.returns import gae
 from puzzlebox.ops.shuffle import shuffle
+from puzzlebox.ops.value_losses import squared_error
 from puzzlebox.types import Array, Key, Metrics, Policy, Trajectory
 
 
@@ -147,9 +149,8 @@ class PPO(eqx.Module):
         actor, critic = nets
         distribution = actor(observation)
         log_prob = distribution.log_prob(action)
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        policy_loss = clipped_policy_loss(log_prob, old_log_prob, advantage, self.clip_ratio).mean()
-        value_loss = 0.5 * jnp.square(critic(observation)[..., 0] - target).mean()
+        policy_loss = clipped_policy_loss(log_prob, old_log_prob, normalise(advantage), self.clip_ratio).mean()
+        value_loss = 0.5 * squared_error(critic(observation)[..., 0], target).mean()
         entropy = distribution.entropy().mean()
         loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
         metrics = {
