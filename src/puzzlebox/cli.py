@@ -123,6 +123,23 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def watch(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import watch
+
+    figures = watch.watch(
+        arguments.run,
+        agent=arguments.agent,
+        greedy=not arguments.sampled,
+        seed=arguments.seed,
+        episodes=arguments.episodes,
+        out=arguments.out,
+        terminal=arguments.terminal,
+    )
+    if not arguments.json:
+        print("\n".join(watch.lines(figures)))
+    return figures
+
+
 def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.algorithms import ALGORITHMS, algorithm_class
     from puzzlebox.envs import ENVIRONMENTS, PREFIXES
@@ -177,6 +194,20 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
 
 
+def watch_arguments(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("--agent", type=int, default=0, help="which of the run's agents, from 0 (default 0)")
+    parser.add_argument("--sampled", action="store_true", help="draw actions from the policy instead of the best one")
+    parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
+    parser.add_argument("--episodes", type=int, default=1, help="how many (default 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the GIF (default DIR/watch.gif)")
+    parser.add_argument(
+        "--terminal",
+        action=argparse.BooleanOptionalAction,
+        help="play it in the terminal too (default: where standard error is one)",
+    )
+
+
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["envs", "algorithms"], help="only these")
 
@@ -186,4 +217,5 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
+    "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
 }
