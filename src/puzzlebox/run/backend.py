@@ -20,7 +20,7 @@ def prepare() -> None:
     with contextlib.suppress(RuntimeError):  # JAX is in use already: it keeps the devices it has
         jax.config.update("jax_num_cpu_devices", cores())
     cache = os.environ.get("PUZZLEBOX_CACHE", str(Path.home() / ".cache" / "puzzlebox"))
-    if cache != "off" and jax.config.read("jax_compilation_cache_dir") is None:
+    if cache != "off" and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.rollout import Worlds, start
+from puzzlebox.envs.gymnasium_host import host_errors
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.run import backend, checkpoint
@@ -26,7 +27,8 @@ def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str
     """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
 
     ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
-    greedy return; ``sampled`` holds the same for actions drawn from the policy.
+    greedy return; ``sampled`` holds the same for actions drawn from the policy. In a swept run they are over all agents,
+    and ``table`` has them for every combination of values.
     """
     from puzzlebox.run.train import build
 
@@ -53,6 +55,8 @@ def evaluate_agents(run: Run, agents: Agents, state: State, steps: int, *, episo
         figures[mode] = scores(returns.mean(axis=1)) | {"length_mean": float(lengths.mean()), "episodes_cut": cut}
     write_json(run.path / "evaluation.json", record)
     config = run.config
+    if agents.swept:
+        figures["table"] = sweep_table(config, figures["greedy"]["returns"])
     head = {"algorithm": config["algorithm"], "env": config["env"], "seeds": config["seeds"], "steps": steps}
     rest = {"agents": agents.num_agents, "episodes": episodes, "run": str(run.path)}
     return head | scores_of(figures["greedy"]) | rest | figures
@@ -65,12 +69,23 @@ def scores(agent_scores: np.ndarray) -> dict[str, Any]:
         "return_mean": summary["mean"],
         "return_iqm": summary["iqm"],
         "return_ci": summary["iqm_ci"],
+        "intervals_meaningful": summary["intervals_meaningful"],
         "returns": agent_scores.tolist(),
     }
 
 
+def sweep_table(config: dict[str, Any], returns: list[float]) -> list[dict[str, Any]]:
+    """One row per combination of swept values, with the figures over its seeds."""
+    seeds = config["seeds"]
+    rows = []
+    for first in range(0, len(returns), seeds):
+        values = {name: config["agents"][first][name] for name in config["sweep"]}
+        rows.append(values | scores(np.array(returns[first : first + seeds])))
+    return rows
+
+
 def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figures[name] for name in ("return_mean", "return_iqm", "return_ci")}
+    return {name: figures[name] for name in ("return_mean", "return_iqm", "return_ci", "intervals_meaningful")}
 
 
 def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -117,7 +132,8 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
         _, (_, results, _) = jax.lax.while_loop(unfinished, body, (jnp.int32(0), carry))
         return results
 
-    results = np.asarray(program(agents.swept, state, jax.random.key(seed)))
+    with host_errors():
+        results = np.asarray(program(agents.swept, state, jax.random.key(seed)))
     results = results.reshape(agents.num_agents, -1, 2)[:, :episodes]
     cut = int((results[..., 1] >= MAX_EPISODE_STEPS).sum())
     return results[..., 0], results[..., 1].astype(int), cut

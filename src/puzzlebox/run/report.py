@@ -33,12 +33,14 @@ def lines(figures: dict[str, Any]) -> list[str]:
             + (f", {si(speed)} steps/s" if speed else "")
         )
     out += [f"  note: {note}" for note in figures.get("notes", [])]
+    if not figures["intervals_meaningful"]:
+        out.append("  with fewer than 3 seeds there is no telling how other seeds would do: add --seeds 10")
     return [*out, f"  run: {figures['run']}"]
 
 
 def score(row: dict[str, Any]) -> str:
-    interval = row["return_ci"]
-    shown = f" (95% interval {interval[0]:.1f} to {interval[1]:.1f})" if interval and None not in interval else ""
+    low, high = row["return_ci"]
+    shown = f" (95% interval {low:.1f} to {high:.1f})" if row["intervals_meaningful"] else ""
     return f"return IQM {row['return_iqm']:.1f}{shown}, mean {row['return_mean']:.1f}"
 
 

@@ -18,13 +18,14 @@ from puzzlebox.acting.rollout import start
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.envs import make
+from puzzlebox.envs.gymnasium_host import host_errors
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
 from puzzlebox.run import backend, checkpoint
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
-from puzzlebox.run.evaluate import evaluate_agents, scores
+from puzzlebox.run.evaluate import evaluate_agents
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
 from puzzlebox.types import State
@@ -185,7 +186,11 @@ def _train(
     total_steps, iteration_steps = config["steps"], agents.algorithm.iteration_steps
     iterations_per_point = max(1, total_steps // iteration_steps // POINTS)
     title = f"{config['algorithm']} on {config['env']}"
-    with TrainingProgress(title, total_steps, agents.num_agents, quiet) as bar, interruptible() as interrupted:
+    with (
+        TrainingProgress(title, total_steps, agents.num_agents, quiet) as bar,
+        interruptible() as interrupted,
+        host_errors(),
+    ):
         for note in notes or []:
             bar.note(note)
         began = time.perf_counter()
@@ -213,8 +218,6 @@ def _train(
             if interrupted.is_set() and steps < total_steps:
                 raise Interrupted(f"stopped at step {steps}, all saved; continue with: puzzlebox resume {run.path}")
     figures = evaluate_agents(run, agents, state, total_steps, episodes=config["episodes"], seed=config["seed"])
-    if agents.swept:
-        figures["table"] = sweep_table(config, figures["greedy"]["returns"])
     figures |= {
         "seconds": round(seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
@@ -229,16 +232,6 @@ def _train(
 def shortest(x: np.float32) -> float:
     """The number with the fewest digits that is still this float32."""
     return float(str(x))
-
-
-def sweep_table(config: dict[str, Any], returns: list[float]) -> list[dict[str, Any]]:
-    """One row per combination of swept values, with the figures over its seeds."""
-    seeds = config["seeds"]
-    rows = []
-    for first in range(0, len(returns), seeds):
-        values = {name: config["agents"][first][name] for name in config["sweep"]}
-        rows.append(values | scores(np.array(returns[first : first + seeds])))
-    return rows
 
 
 @contextmanager

@@ -1,0 +1,211 @@
+"""The commands: each takes the parsed arguments, shows its result to a person unless ``--json`` was asked for, and
+returns what ``--json`` prints. What a command needs is imported when it runs, so that every start is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import report, train
+
+    fields = {
+        k.removeprefix("field_"): v for k, v in vars(arguments).items() if k.startswith("field_") and v is not None
+    }
+    figures = train.train(
+        arguments.algorithm,
+        arguments.env,
+        seeds=arguments.seeds,
+        seed=arguments.seed,
+        run=arguments.run,
+        episodes=arguments.episodes,
+        checkpoint_every=arguments.checkpoint_every,
+        **fields,
+    )
+    return report.show(figures, arguments.json)
+
+
+def resume(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import report, train
+
+    return report.show(train.resume(arguments.run, checkpoint_every=arguments.checkpoint_every), arguments.json)
+
+
+def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import evaluate, report
+
+    return report.show(
+        evaluate.evaluate(arguments.run, episodes=arguments.episodes, seed=arguments.seed), arguments.json
+    )
+
+
+def watch(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import watch
+
+    figures = watch.watch(
+        arguments.run,
+        agent=arguments.agent,
+        greedy=not arguments.sampled,
+        seed=arguments.seed,
+        episodes=arguments.episodes,
+        out=arguments.out,
+        terminal=arguments.terminal,
+    )
+    if not arguments.json:
+        print("\n".join(watch.lines(figures)))
+    return figures
+
+
+def solve(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import backend, solve
+
+    backend.prepare()
+    answer = solve.solve(
+        arguments.env,
+        discount=arguments.gamma,
+        method=arguments.method,
+        tolerance=arguments.tolerance,
+        out=arguments.out,
+        policy=arguments.policy,
+        paths=tuple(arguments.path),
+    )
+    if not arguments.json:
+        print(solve.solution_text(answer))
+    return answer
+
+
+def compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import compare, plots
+
+    result = compare.compare(arguments.runs, mode="sampled" if arguments.sampled else "greedy")
+    if arguments.out:
+        curves = plots.plot_runs(arguments.runs, arguments.out / "curves.png")
+        scores = plots.plot_scores(arguments.runs, arguments.out / "scores.png", result["mode"])
+        result["pictures"] = [str(path) for path in (*curves, *scores)]
+    if not arguments.json:
+        print("\n".join([result["sentence"], *result.get("pictures", [])]))
+    return result
+
+
+def plot(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import plots
+
+    pictures = [str(path) for run in arguments.runs for path in plots.plot_run(run, arguments.metric)]
+    if not arguments.json:
+        print("\n".join(pictures))
+    return {"pictures": pictures}
+
+
+def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.algorithms import ALGORITHMS, algorithm_class
+    from puzzlebox.envs import ENVIRONMENTS, PREFIXES
+
+    def first_line(name: str) -> str:
+        return (algorithm_class(name).__doc__ or "").strip().splitlines()[0]
+
+    lists: dict[str, Any] = {
+        "envs": list(ENVIRONMENTS) + [f"{prefix}:…" for prefix in PREFIXES],
+        "algorithms": {name: first_line(name) for name in ALGORITHMS},
+    }
+    chosen = {arguments.what: lists[arguments.what]} if arguments.what else lists
+    if not arguments.json:
+        for title, names in chosen.items():
+            print(title)
+            for name in names:
+                text = names[name] if isinstance(names, dict) else PREFIXES.get(name.removesuffix(":…"), "")
+                print(f"  {name:24}{text}".rstrip())
+    return chosen
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("algorithm", metavar="ALGORITHM", help="see: puzzlebox list algorithms")
+    parser.add_argument("env", metavar="ENV", help="a world, options after commas; see: puzzlebox list envs")
+    parser.add_argument("--seeds", type=int, default=1, help="how many agents to train at once (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
+    parser.add_argument("--run", type=Path, help="the run directory (default runs/ALGORITHM-ENV-TIME)")
+    parser.add_argument(
+        "--episodes", type=int, default=100, help="evaluation episodes per agent at the end (default 100)"
+    )
+    checkpoint_argument(parser)
+
+
+def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="between checkpoints (default 10)"
+    )
+
+
+def run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="DIR", type=Path, help="a run directory")
+
+
+def resume_arguments(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    checkpoint_argument(parser)
+
+
+def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("--episodes", type=int, default=100, help="per agent and mode (default 100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
+
+
+def watch_arguments(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("--agent", type=int, default=0, help="which of the run's agents, from 0 (default 0)")
+    parser.add_argument("--sampled", action="store_true", help="draw actions from the policy instead of the best one")
+    parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
+    parser.add_argument("--episodes", type=int, default=1, help="how many (default 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the GIF (default DIR/watch.gif)")
+    parser.add_argument(
+        "--terminal",
+        action=argparse.BooleanOptionalAction,
+        help="play it in the terminal too (default: where standard error is one)",
+    )
+
+
+def solve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("env", metavar="ENV", help="a world with known transitions, options after commas")
+    parser.add_argument("--gamma", type=float, default=0.99, help="γ, the weight of the next reward (default 0.99)")
+    parser.add_argument(
+        "--method",
+        default="modified_policy_iteration",
+        help="value_iteration, policy_iteration or modified_policy_iteration (default)",
+    )
+    parser.add_argument("--tolerance", type=float, default=1e-6, help="no value errs by more (default 1e-6)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="draw policy, values and Q values here")
+    parser.add_argument("--policy", help="is this policy optimal? moves row by row, e.g. 'EESW…'")
+    parser.add_argument(
+        "--path", action="append", default=[], help="what does this path bring? moves such as EENN; repeat to compare"
+    )
+
+
+def compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories on the same world")
+    parser.add_argument("--sampled", action="store_true", help="compare sampled instead of greedy play")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="draw curves and score intervals here")
+
+
+def plot_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
+    parser.add_argument("--metric", default="episode_return", help="a name in metrics.jsonl (default episode_return)")
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=["envs", "algorithms"], help="only these")
+
+
+COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
+    "list": (list_names, "the worlds and algorithms there are", list_arguments),
+    "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
+    "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
+    "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
+    "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
+    "compare": (compare, "does one run beat another, or can they not be told apart?", compare_arguments),
+    "plot": (plot, "draw learning curves", plot_arguments),
+    "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
+}
