@@ -8,7 +8,21 @@ import pytest
 import puzzlebox
 
 ROOT = Path(puzzlebox.__file__).parent
-LAYERS = ["types", "errors", "fields", "ops", "nets", "envs", "data", "acting", "algorithms", "run", "cli", "__main__"]
+LAYERS = [
+    "types",
+    "errors",
+    "fields",
+    "ops",
+    "nets",
+    "envs",
+    "data",
+    "acting",
+    "algorithms",
+    "run",
+    "commands",
+    "cli",
+    "__main__",
+]
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
