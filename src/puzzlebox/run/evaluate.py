@@ -27,8 +27,8 @@ def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str
     """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
 
     ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
-    greedy return; ``sampled`` holds the same for actions drawn from the policy. In a swept run they are over all agents,
-    and ``table`` has them for every combination of values.
+    greedy return; ``sampled`` holds the same for actions drawn from the policy. In a swept run they are over all
+    agents, and ``table`` has them for every combination of values.
     """
     from puzzlebox.run.train import build
 

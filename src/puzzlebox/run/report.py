@@ -17,7 +17,7 @@ def show(figures: dict[str, Any], as_json: bool) -> dict[str, Any]:
 def lines(figures: dict[str, Any]) -> list[str]:
     out = [f"{figures['algorithm']} on {figures['env']}: {plural(figures['seeds'], 'seed')}, {figures['steps']} steps"]
     for row in figures.get("table", []):
-        values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, int | float) and "return" not in k)
+        values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, float) and "return" not in k)
         out.append(f"  {values:30} {score(row)}")
     if "table" not in figures:
         for mode in ("greedy", "sampled"):
