@@ -18,6 +18,9 @@ from puzzlebox.ops.schedules import linear
 from puzzlebox.types import Array, Key, Policy
 
 
+PAIRWISE_LIMIT = 128  # up to so many updates, comparing all pairs is faster than counting in a table
+
+
 class Values(NamedTuple):
     """``q [S, U]`` and how often each entry was updated, ``visits`` int32 ``[S, U]``."""
 
@@ -70,18 +73,28 @@ def learn(
     the mean of all targets ever. Shapes: ``state``, ``action``, ``target`` ``[N]``; a state below 0 or from S on is
     left out.
     """
-    before = values.visits[state, action]
+    together = repeats(state, action, values.q.shape)
     visits = values.visits.at[state, action].add(1, mode="drop")
-    count = visits[state, action]
     error = target - values.q[state, action]
-    q = values.q.at[state, action].add(step_size(count, count - before, learning_rate, decay) * error, mode="drop")
-    return Values(q, visits), error
+    step = step_size(visits[state, action], together, learning_rate, decay)
+    # Without the barrier XLA mixes reading and writing Q and copies the whole table in every step.
+    change, q = jax.lax.optimization_barrier((step * error, values.q))
+    return Values(q.at[state, action].add(change, mode="drop"), visits), error
+
+
+def repeats(state: Array, action: Array, shape: tuple[int, ...]) -> Array:
+    """How often each entry occurs in a batch, int32 ``[N]``; ``shape`` is the table's."""
+    if len(state) == 1:
+        return jnp.ones(1, jnp.int32)
+    if len(state) > PAIRWISE_LIMIT:
+        return jnp.zeros(shape, jnp.int32).at[state, action].add(1, mode="drop")[state, action]
+    return jnp.sum((state[:, None] == state) & (action[:, None] == action), axis=-1)
 
 
 def step_size(visits: Array, repeats: ArrayLike, learning_rate: ArrayLike, decay: ArrayLike) -> Array:
     """min(α, 1/c) with α = learning_rate / n^decay: targets of one entry that come together never overshoot."""
-    alpha = learning_rate * jnp.maximum(visits, 1).astype(jnp.float32) ** -jnp.asarray(decay, jnp.float32)
-    return jnp.minimum(alpha, 1.0 / jnp.maximum(repeats, 1))
+    alpha = learning_rate * visits.astype(jnp.float32) ** -jnp.asarray(decay, jnp.float32)
+    return jnp.minimum(alpha, 1.0 / repeats)
 
 
 def policy(env: Any, q: Array, epsilon: ArrayLike, greedy: bool) -> Policy:

@@ -23,6 +23,7 @@ from puzzlebox.algorithms.tabular.action_values import (
     epsilon_soft,
     exploration,
     learn,
+    repeats,
     step_size,
 )
 from puzzlebox.algorithms.tabular.worlds import make_worlds, state_index
@@ -122,8 +123,8 @@ class DynaQ(eqx.Module):
         """Q-learning on remembered steps, drawn by ``chance [2, N]``; they do not count as visits."""
         state, action, reward, terminated, following = recall(model, chance)
         target = q_learning_target(reward, values.q[following], terminated, self.discount)
-        same = (state[:, None] == state) & (action[:, None] == action)
-        step = step_size(model.visits[state, action], same.sum(-1), self.learning_rate, self.learning_rate_decay)
+        together = repeats(state, action, values.q.shape)
+        step = step_size(model.visits[state, action], together, self.learning_rate, self.learning_rate_decay)
         error = target - values.q[state, action]
         return values._replace(q=values.q.at[state, action].add(step * error))
 
