@@ -17,7 +17,6 @@ from puzzlebox.nets.heads import require_discrete_actions
 from puzzlebox.ops.schedules import linear
 from puzzlebox.types import Array, Key, Policy
 
-
 PAIRWISE_LIMIT = 128  # up to so many updates, comparing all pairs is faster than counting in a table
 
 
