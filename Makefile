@@ -34,7 +34,7 @@ format: $(VENV)/.test ## rewrite the code in the project's style
 	$(BIN)/ruff format
 
 docs: $(VENV)/.docs ## the documentation as web pages, in site/
-	$(BIN)/mkdocs build --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 figures: $(VENV)/.core ## train again for every curve and picture in the documentation (minutes)
 	$(BIN)/python docs/make_figures.py $(ARGS)
