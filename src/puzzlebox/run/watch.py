@@ -63,41 +63,42 @@ def watch(
     ``terminal``: show it there too; None does so where standard error is a terminal. Raises UsageError for an agent
     that the run does not have, a world that cannot be drawn, and fewer than one episode.
     """
+    opened = Run.open(run)
+    film, played, figures = film_run(opened, agent, greedy, seed, episodes)
+    path = Path(out) if out is not None else opened.path / "watch.gif"
+    with writing(path):
+        film.save(path)
+    show(film, terminal)
+    episodes_played = [episode._asdict() for episode in played]
+    return figures | {"gif": str(path), "episodes": episodes_played, "frames": len(film.frames)}
+
+
+def film_run(
+    run: Run, agent: int = 0, greedy: bool = True, seed: int = 0, episodes: int = 1
+) -> tuple[Film, list[Episode], dict[str, Any]]:
+    """The film of a run's agent, what happened in it, and who played."""
     from puzzlebox.run.train import build
 
-    opened = Run.open(run)
-    names = opened.config["agents"]
+    names = run.config["agents"]
     if not 0 <= agent < len(names):
-        raise UsageError(f"agent is {agent}; {opened.path} has agents 0 to {len(names) - 1}")
+        raise UsageError(f"agent is {agent}; {run.path} has agents 0 to {len(names) - 1}")
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1}")
-    stage = set_stage(opened.config["env"])
+    stage = set_stage(run.config["env"])
     backend.prepare()
-    agents = build(opened.config)
-    state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+    agents = build(run.config)
+    state, progress, notes = checkpoint.load_newest(run.checkpoints, agents.shapes())
+    for note in notes:
+        say(note)
     swept, own = jax.tree.map(lambda leaf: leaf[agent], (agents.swept, state))
     act = jax.jit(lambda observation, key: agents.policy(swept, own, greedy)(observation, key))
     mode = "greedy" if greedy else "sampled"
     values = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in names[agent].items() if name != "seed")
-    title = f"{opened.config['algorithm']} on {opened.config['env']} · seed {names[agent]['seed']}{values} · {mode}"
+    title = f"{run.config['algorithm']} on {run.config['env']} · seed {names[agent]['seed']}{values} · {mode}"
     film, played = record(stage, act, title, seed=seed, episodes=episodes)
-    path = Path(out) if out is not None else opened.path / "watch.gif"
-    with writing(path):
-        film.save(path)
-    for note in notes:
-        say(note)
-    show(film, terminal)
-    return {
-        "run": str(opened.path),
-        "gif": str(path),
-        "agent": agent,
-        "steps": progress["steps"],
-        "mode": mode,
-        "episodes": [episode._asdict() for episode in played],
-        "frames": len(film.frames),
-    }
+    return film, played, {"run": str(run.path), "agent": agent, "steps": progress["steps"], "mode": mode}
 
 
 def lines(figures: dict[str, Any]) -> list[str]:

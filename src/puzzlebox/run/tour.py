@@ -1,0 +1,148 @@
+"""``puzzlebox tour``: the whole story on this machine, chapter by chapter, ending in one report page.
+
+Every figure, and every sentence with a number in it, comes from what was just computed. A chapter that fails, or whose
+claims do not hold, stays on the page as failed, and the tour ends with an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.run import backend
+from puzzlebox.run.chapters import Chapter, Context
+from puzzlebox.run.directory import write_json, writing
+from puzzlebox.run.page import Section, Tile, holds, write_page
+
+# name of the function in run/chapters -> (its module, the chapter's title)
+CHAPTERS = {
+    "robot": ("robot", "A maze with known rules, solved exactly"),
+    "learning": ("learning", "The same maze, learned by trial and error"),
+    "toy": ("toy", "One number in the rewards changes the best policy"),
+    "bandits": ("bandits", "How much exploring is right?"),
+    "tasks": ("tasks", "Real tasks: FrozenLake and Taxi from Gymnasium"),
+    "cartpole": ("cartpole", "From tables to networks: PPO balances a pole"),
+}
+MARK = ".puzzlebox-tour"  # lies in a folder that a tour made, so that the next one may replace it
+
+
+def tour(quick: bool = False, out: str | Path = "tour", chapters: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Runs every chapter (or those named) and writes ``index.html`` and ``summary.json`` into the folder ``out``.
+
+    ``quick`` does with fewer episodes where that changes no conclusion. A folder that an earlier tour made is replaced.
+    Raises UsageError for a folder that holds something else, and PuzzleboxError where a chapter failed.
+    """
+    chosen = choose(chapters)
+    folder = prepare_folder(Path(out))
+    backend.prepare()
+    console = Console(stderr=True, highlight=False)
+    began = time.perf_counter()
+    sections, tiles, record = [], list[Tile](), dict[str, Any]()
+    for number, name in enumerate(chosen, 1):
+        title = CHAPTERS[name][1]
+        console.print(f"[bold cyan]{number}/{len(chosen)}[/] [bold]{title}[/]")
+        section, chapter = run_chapter(name, folder / name, quick, console)
+        sections.append(section)
+        tiles += chapter.tiles if chapter else []
+        record[name] = {"seconds": round(section.seconds, 2), "holds": holds(section)}
+        record[name] |= {"figures": chapter.figures, "checks": [c._asdict() for c in section.checks]} if chapter else {}
+        record[name] |= {"error": section.error} if section.error else {}
+        write_report(folder, sections, tiles, time.perf_counter() - began, quick)
+    seconds = time.perf_counter() - began
+    result = {
+        "page": str(folder / "index.html"),
+        "seconds": round(seconds, 2),
+        "quick": quick,
+        "chapters": record,
+        "versions": backend.versions(),
+        "hardware": backend.hardware(),
+    }
+    write_json(folder / "summary.json", result)
+    console.print(f"[bold]{seconds:.0f} s[/] in all. The report: [bold]{folder / 'index.html'}[/]", soft_wrap=True)
+    failed = [name for name, entry in record.items() if not entry["holds"]]
+    if failed:
+        count = f"{len(failed)} of {len(chosen)} chapters failed" if len(failed) > 1 else "one chapter failed"
+        raise PuzzleboxError(f"{count}: {'; '.join(reason(n, record[n]) for n in failed)}; see {folder / 'index.html'}")
+    return result
+
+
+def choose(chapters: tuple[str, ...]) -> list[str]:
+    """The chapters asked for, in the tour's order. Raises UsageError for one that does not exist."""
+    for name in chapters:
+        if name not in CHAPTERS:
+            raise UsageError(f"there is no chapter '{name}'; there are: {', '.join(CHAPTERS)}")
+    return [name for name in CHAPTERS if name in chapters or not chapters]
+
+
+def prepare_folder(folder: Path) -> Path:
+    """An empty folder to write into. Raises UsageError where something lies there that no tour made."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise UsageError(
+                f"{folder} holds something that no tour made ({next(folder.iterdir()).name}); choose another --out"
+            )
+        for name in (*CHAPTERS, "index.html", "summary.json"):
+            target = folder / name
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).write_text("Made by puzzlebox tour; the next tour replaces it.\n")
+    return folder
+
+
+def run_chapter(name: str, folder: Path, quick: bool, console: Console) -> tuple[Section, Chapter | None]:
+    """One chapter, timed; what goes wrong inside becomes part of its section."""
+    module, title = CHAPTERS[name]
+    folder.mkdir()
+    began = time.perf_counter()
+    context = Context(folder, quick, lambda text: console.print(f"    {text} …", style="dim", soft_wrap=True))
+    try:
+        chapter: Chapter = getattr(importlib.import_module(f"puzzlebox.run.chapters.{module}"), name)(context)
+    except Exception as error:
+        seconds = time.perf_counter() - began
+        kind = "" if isinstance(error, PuzzleboxError) else f"{type(error).__name__}: "
+        console.print(f"  [bold red]✗[/] {kind}{error}", soft_wrap=True)
+        return Section(name, title, [], [], "", [], seconds, f"{kind}{error}"), None
+    seconds = time.perf_counter() - began
+    console.print(f"  {chapter.headline}", soft_wrap=True)
+    for check in chapter.checks:
+        mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
+        console.print(f"  {mark} [dim]{check.claim}[/]", soft_wrap=True)
+    console.print(f"  [dim]{seconds:.1f} s[/]")
+    return Section(name, title, chapter.blocks, chapter.checks, chapter.protocol, chapter.commands, seconds), chapter
+
+
+def write_report(folder: Path, sections: list[Section], tiles: list[Tile], seconds: float, quick: bool) -> None:
+    """The page as far as the tour has come."""
+    versions, hardware = backend.versions(), backend.hardware()
+    claims = [check.holds for section in sections for check in section.checks]
+    failed = [section.title for section in sections if not holds(section)]
+    lead = [
+        "An agent acts, is rewarded, and learns. This page follows that one idea from a maze that can be solved by "
+        "hand to a neural network that balances a pole.",
+        f"Everything on it was computed on this machine, in {seconds:.0f} seconds: {sum(claims)} of {len(claims)} "
+        f"claims hold. Every picture says how it was made and which command makes it again.",
+    ]
+    lead += [f"Failed: {', '.join(failed)}. See there."] if failed else []
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    foot = [
+        f"{hardware['device']}, {hardware['cores']} cores. {software}.",
+        f"Made by puzzlebox tour{' --quick' if quick else ''} on {time.strftime('%Y-%m-%d at %H:%M')}. "
+        "The figures as data: summary.json beside this page; the runs lie in the chapters' folders.",
+    ]
+    with writing(folder / "index.html"):
+        write_page(folder / "index.html", "From a maze to a balancing pole", lead, tiles, sections, foot)
+
+
+def reason(name: str, entry: dict[str, Any]) -> str:
+    """Why a chapter failed, in a line."""
+    broken = [check["claim"] for check in entry.get("checks", []) if not check["holds"]]
+    return f"{name} ({entry.get('error') or 'does not hold: ' + ' and '.join(broken)})"
