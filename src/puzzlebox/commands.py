@@ -100,6 +100,27 @@ def plot(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"pictures": pictures}
 
 
+def bandit(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run.bandit import bandit
+
+    result = bandit(
+        arguments.arms,
+        arguments.steps,
+        arguments.runs,
+        epsilons=tuple(arguments.epsilon),
+        noise=arguments.noise,
+        seed=arguments.seed,
+        to=arguments.out,
+    )
+    if not arguments.json:
+        for label, figures in result["strategies"].items():
+            low, high = figures["regret_ci"]
+            interval = f"(95% interval {low:.1f} to {high:.1f})"
+            print(f"{label:20} regret {figures['regret']:7.1f} {interval:32} best arm {figures['best_arm']:.0%}")
+        print("\n".join(result["pictures"]))
+    return result
+
+
 def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.algorithms import ALGORITHMS, algorithm_class
     from puzzlebox.envs import ENVIRONMENTS, PREFIXES
@@ -195,6 +216,22 @@ def plot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", default="episode_return", help="a name in metrics.jsonl (default episode_return)")
 
 
+def bandit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--arms", type=int, default=10, help="number of arms (default 10)")
+    parser.add_argument("--steps", type=int, default=1000, help="pulls of one run (default 1000)")
+    parser.add_argument("--runs", type=int, default=200, help="runs, each with arms of its own (default 200)")
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        nargs="+",
+        default=[0.01, 0.1],
+        help="the fixed shares of random pulls (default 0.01 0.1)",
+    )
+    parser.add_argument("--noise", default="gaussian", help="how an arm pays: gaussian (default) or bernoulli")
+    parser.add_argument("--seed", type=int, default=0, help="draws arms and pulls (default 0)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="draw the regret into FILE.png and FILE.svg")
+
+
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["envs", "algorithms"], help="only these")
 
@@ -202,6 +239,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "list": (list_names, "the worlds and algorithms there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
+    "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
