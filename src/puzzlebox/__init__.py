@@ -16,6 +16,7 @@ CALLS = {
     "evaluate": "puzzlebox.run.evaluate",
     "compare": "puzzlebox.run.compare",
     "watch": "puzzlebox.run.watch",
+    "tour": "puzzlebox.run.tour",
 }
 
 

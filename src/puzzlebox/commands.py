@@ -121,6 +121,13 @@ def bandit(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def tour(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import tour
+
+    chapters = tuple(filter(None, arguments.chapters.split(",")))
+    return tour.tour(arguments.quick, arguments.out, chapters)
+
+
 def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.algorithms import ALGORITHMS, algorithm_class
     from puzzlebox.envs import ENVIRONMENTS, PREFIXES
@@ -232,11 +239,20 @@ def bandit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw the regret into FILE.png and FILE.svg")
 
 
+def tour_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="with fewer episodes and contestants: 90 seconds at most")
+    parser.add_argument(
+        "--out", type=Path, default=Path("tour"), metavar="DIR", help="the report's folder (default tour)"
+    )
+    parser.add_argument("--chapters", default="", metavar="NAME,…", help="only these")
+
+
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["envs", "algorithms"], help="only these")
 
 
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
+    "tour": (tour, "the whole story on this machine, ends in a report page", tour_arguments),
     "list": (list_names, "the worlds and algorithms there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
     "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
