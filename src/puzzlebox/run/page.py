@@ -125,12 +125,12 @@ def _section(number: int, section: Section) -> str:
         parts.append(f'<p class="error"><b>This chapter could not be finished.</b> {text(section.error)}</p>')
     if section.checks:
         parts.append(f'<ul class="checks" aria-label="What was checked">{"".join(map(_check, section.checks))}</ul>')
-    commands = "\n".join(section.commands)
-    parts.append(
-        f'<aside class="protocol"><p><b>How it was measured.</b> {text(section.protocol)} '
-        f"This chapter took {section.seconds:.1f} s.</p>"
-        f"<p><b>To repeat it:</b></p><pre><code>{html.escape(commands)}</code></pre></aside>"
-    )
+    if section.protocol:
+        parts.append(
+            f'<aside class="protocol"><p><b>How it was measured.</b> {text(section.protocol)} '
+            f"This chapter took {section.seconds:.1f} s.</p>"
+            f"<p><b>To repeat it:</b></p><pre><code>{html.escape(chr(10).join(section.commands))}</code></pre></aside>"
+        )
     return f'<section id="{section.name}">{"".join(parts)}</section>\n'
 
 
@@ -154,7 +154,7 @@ def _block(block: str | Equation | Picture | Row | Table) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    width = f' style="max-width:{picture.width}px"' if picture.width else ""
+    width = f' style="width:min(100%,{picture.width}px)"' if picture.width else ""
     image = f'<img src="{data_uri(picture.file)}" alt="{html.escape(picture.alt)}"{width}>'
     if picture.still is not None:
         calm = data_uri(picture.still)
@@ -165,4 +165,5 @@ def _picture(picture: Picture) -> str:
 
 def _check(check: Check) -> str:
     mark, word = ("✓", "holds") if check.holds else ("✗", "does not hold")
-    return f'<li class="{"yes" if check.holds else "no"}"><span title="{word}">{mark}</span> {text(check.claim)}</li>'
+    shown = f'<span title="{word}">{mark}</span><div>{text(check.claim)}</div>'
+    return f'<li class="{"yes" if check.holds else "no"}">{shown}</li>'

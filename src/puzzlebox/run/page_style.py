@@ -39,7 +39,7 @@ figure img { display: block; max-width: 100%; height: auto; background: #fff; bo
   border-radius: 10px; padding: 6px; }
 @media (prefers-color-scheme: dark) { figure img { filter: brightness(.92); } }
 figcaption { color: var(--soft); font-size: .9rem; line-height: 1.45; margin-top: .45rem; max-width: 44rem; }
-.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15.5rem), 1fr)); gap: 0 1rem;
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15.5rem), 1fr)); gap: 0 1.2rem;
   align-items: start; }
 .scroll { overflow-x: auto; margin: 0 0 1.2rem; }
 table { border-collapse: collapse; font-size: .94rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
@@ -49,8 +49,8 @@ thead th { color: var(--soft); font-weight: 600; font-size: .86rem; }
 tbody th { font-weight: 500; }
 .checks { list-style: none; margin: 0 0 1.2rem; padding: .8rem 1.1rem; border: 1px solid var(--line);
   border-radius: 10px; background: var(--card); }
-.checks li { padding-left: 1.6rem; text-indent: -1.6rem; margin: .15rem 0; }
-.checks span { display: inline-block; width: 1.6rem; text-indent: 0; font-weight: 700; }
+.checks li { display: grid; grid-template-columns: 1.6rem 1fr; margin: .15rem 0; }
+.checks span { font-weight: 700; }
 .yes span { color: var(--good); } .no, .no span { color: var(--bad); }
 .error { color: var(--bad); border: 1px solid var(--bad); border-radius: 10px; padding: .8rem 1.1rem; }
 .protocol { font-size: .9rem; line-height: 1.5; color: var(--soft); }

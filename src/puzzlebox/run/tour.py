@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.run import backend
 from puzzlebox.run.chapters import Chapter, Context
 from puzzlebox.run.directory import write_json, writing
 from puzzlebox.run.page import Section, Tile, holds, write_page
+from puzzlebox.run.train import Interrupted
 
 # name of the function in run/chapters -> (its module, the chapter's title)
 CHAPTERS = {
@@ -106,16 +108,18 @@ def run_chapter(name: str, folder: Path, quick: bool, console: Console) -> tuple
     context = Context(folder, quick, lambda text: console.print(f"    {text} …", style="dim", soft_wrap=True))
     try:
         chapter: Chapter = getattr(importlib.import_module(f"puzzlebox.run.chapters.{module}"), name)(context)
+    except Interrupted:
+        raise
     except Exception as error:
         seconds = time.perf_counter() - began
         kind = "" if isinstance(error, PuzzleboxError) else f"{type(error).__name__}: "
-        console.print(f"  [bold red]✗[/] {kind}{error}", soft_wrap=True)
+        console.print(f"  [bold red]✗[/] {escape(f'{kind}{error}')}", soft_wrap=True)
         return Section(name, title, [], [], "", [], seconds, f"{kind}{error}"), None
     seconds = time.perf_counter() - began
-    console.print(f"  {chapter.headline}", soft_wrap=True)
+    console.print(f"  {escape(chapter.headline)}", soft_wrap=True)
     for check in chapter.checks:
         mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
-        console.print(f"  {mark} [dim]{check.claim}[/]", soft_wrap=True)
+        console.print(f"  {mark} [dim]{escape(check.claim)}[/]", soft_wrap=True)
     console.print(f"  [dim]{seconds:.1f} s[/]")
     return Section(name, title, chapter.blocks, chapter.checks, chapter.protocol, chapter.commands, seconds), chapter
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from puzzlebox.run import checkpoint
+from puzzlebox.run import checkpoint, figures, plots
 from puzzlebox.run.agents import Agents
 from puzzlebox.run.directory import Run
 from puzzlebox.run.page import Check, Equation, Picture, Row, Table, Tile
@@ -57,7 +57,26 @@ def command(algorithm: str, env: str, **flags: Any) -> str:
     return " ".join(["puzzlebox train", algorithm, env, *words])
 
 
+def curve_picture(runs: dict[str, Path], file: Path, title: str, caption: str) -> Picture:
+    """The learning curves of runs of one world, with their labels, as an SVG to stand beside another picture."""
+    curves = [curve for label, path in runs.items() for curve in plots.read_curves(Run.open(path), name=label)]
+    return save_curves(figures.learning_curve(curves, title, "episode return"), file, f"{title}: curves", caption)
+
+
+def save_curves(figure: Any, file: Path, alt: str, caption: str) -> Picture:
+    """Writes a figure small, so that its letters stay readable beside another picture."""
+    figure.set_size_inches(5.6, 4.2)
+    figures.save(figure, file)
+    return Picture(file.with_name(f"{file.name}.svg"), alt, caption)
+
+
 def signed(x: float, digits: int = 2) -> str:
     """A number for reading: a real minus sign, no needless zeros."""
-    shown = f"{x:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{x:.0f}"
+    shown = f"{x:.{digits}f}".rstrip("0").rstrip(".")
     return ("0" if shown in ("-0", "") else shown).replace("-", "−")
+
+
+def tiny(x: float) -> str:
+    """A small number in powers of ten: 2·10⁻⁷."""
+    mantissa, _, exponent = f"{x:.0e}".partition("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"

@@ -38,8 +38,8 @@ def bandits(context: Context) -> Chapter:
             f"Never exploring settles on the first arm that paid well, right or wrong. A fixed ε finds the best arm "
             f"but goes on wasting its random pulls for ever. An ε that starts high and falls as {ARMS}/t does both: it "
             f"looks around early, and its regret is {saved:.1f} times smaller than without exploring. This is why ε "
-            f"decays in all chapters that follow. UCB1, which prefers arms it knows little about, needs no luck at "
-            "all.",
+            f"falls while Q-learning trains. UCB1, which prefers the arms it knows least about, is shown for "
+            "comparison.",
             Table(["exploration", f"regret after {steps:,} pulls", "95% interval", "best arm, last tenth"], rows),
         ],
         checks=[

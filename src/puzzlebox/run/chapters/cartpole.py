@@ -1,4 +1,4 @@
-"""CartPole: states are real numbers, tables end, networks begin. PPO over ten seeds, held against REINFORCE."""
+"""CartPole: states are real numbers, tables end, networks begin. PPO over ten seeds, held against its relatives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from puzzlebox.run import plots
-from puzzlebox.run.chapters import Chapter, Context, command
+from puzzlebox.run.chapters import Chapter, Context, command, curve_picture, signed
 from puzzlebox.run.compare import compare, number, span
 from puzzlebox.run.directory import Run
 from puzzlebox.run.film import Film
@@ -17,40 +17,41 @@ from puzzlebox.run.train import train
 from puzzlebox.run.watch import film_run
 
 WORLD = "CartPole-v1"
-RIVALS = {"ppo": "PPO", "reinforce": "REINFORCE"}
-SEEDS, STEPS = 10, 96_000  # whole iterations of both, so that both train equally long
+RIVALS = {"ppo": "PPO", "reinforce": "REINFORCE", "actor_critic": "actor-critic"}
+SEEDS, STEPS = 10, 96_000  # whole iterations of each, so that all train equally long
 SOLVED = 475.0  # what Gymnasium calls solved; 500 is the most there is
 
 
 def cartpole(context: Context) -> Chapter:
-    """Trains PPO and REINFORCE with ten seeds each, evaluates, compares and films."""
-    runs = {name: context.folder / name for name in RIVALS}
+    """Trains PPO and its rivals with ten seeds each, evaluates, compares and films."""
+    names = [name for name in RIVALS if name != "actor_critic" or not context.quick]
+    runs = {name: context.folder / name for name in names}
     found = {name: train(name, WORLD, seeds=SEEDS, steps=STEPS, run=path) for name, path in runs.items()}
     verdicts = {mode: compare(list(runs.values()), mode=mode) for mode in ("greedy", "sampled")}
-    plots.plot_runs(list(runs.values()), context.folder / "curves")
     plots.plot_scores(list(runs.values()), context.folder / "scores", mode="sampled")
     ppo = found["ppo"]
     film, still, episode = _film(context.folder, runs["ppo"])
     rows = [[RIVALS[name], *_scores(figures), f"{figures['seconds']:.1f} s"] for name, figures in found.items()]
     return Chapter(
-        headline=f"PPO {number(ppo['return_iqm'])} of 500 ({span(ppo['return_ci'])}), {SEEDS} seeds in "
+        headline=f"PPO {signed(ppo['return_iqm'], 1)} of 500 ({span(ppo['return_ci'])}), {SEEDS} seeds in "
         f"{ppo['seconds']:.0f} s",
         blocks=[
             "A pole stands on a cart; push left or right and keep it up. The state is four real numbers, so no table "
             "can hold it: a neural network takes the table's place, and the policy itself is learned. Every step with "
             "the pole up pays 1, an episode ends after 500.",
             Equation(
-                "PPO        L(θ) = E[ min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ) ],   ρ = π_θ(a|s) / π_old(a|s)\n"
-                "REINFORCE  L(θ) = E[ log π_θ(a|s) · (G − b(s)) ]",
-                "Both make actions that went better than expected (A or G − b above 0) more probable. PPO uses each "
+                "PPO        L(θ) = E[ min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ) ],   ρ = π(a|s) / π_old(a|s)\n"
+                "REINFORCE  L(θ) = E[ log π(a|s) · (G − b(s)) ]",
+                "They make actions that went better than expected (A or G − b above 0) more probable. PPO uses each "
                 "piece of experience several times, and the clip stops it once a probability has changed by more than "
                 "ε = 0.2.",
             ),
             Row(
                 [
-                    Picture(
-                        context.folder / "curves.svg",
-                        "Learning curves of PPO and REINFORCE on CartPole",
+                    curve_picture(
+                        {RIVALS[name]: path for name, path in runs.items()},
+                        context.folder / "curves",
+                        WORLD,
                         f"Return per episode while training. Line: interquartile mean of {SEEDS} seeds; band: 95% "
                         f"interval. One lucky seed proves nothing, which is why there are {SEEDS}.",
                     ),
@@ -66,8 +67,8 @@ def cartpole(context: Context) -> Chapter:
             f"By actions drawn from the policy, as in training: {verdicts['sampled']['sentence']}",
             Picture(
                 context.folder / "scores.svg",
-                "Scores of PPO and REINFORCE with their intervals",
-                "Evaluation with sampled actions. Where intervals overlap, the seeds do not tell the two apart.",
+                "Scores with their intervals",
+                "Evaluation with sampled actions: a bar is a 95% interval, the line in it the figure itself.",
             ),
         ],
         checks=[
@@ -76,15 +77,17 @@ def cartpole(context: Context) -> Chapter:
                 "for",
                 ppo["return_iqm"] >= SOLVED,
             ),
-            Check("Both trained equally long", len({figures["steps"] for figures in found.values()}) == 1),
+            Check(
+                f"All trained equally long, {STEPS:,} steps", len({figures["steps"] for figures in found.values()}) == 1
+            ),
         ],
         protocol=f"Our CartPole-v1, which reproduces Gymnasium's step for step; {SEEDS} seeds (0 to {SEEDS - 1}) in "
         f"one compiled program, {STEPS:,} steps each; evaluation on 100 new episodes per seed; 95% stratified "
         f"bootstrap intervals. Compiling took {sum(f['compile_seconds'] for f in found.values()):.1f} s and is not in "
         "the times above.",
         commands=[
-            *(command(name, WORLD, seeds=SEEDS, steps=STEPS, run=f"runs/{name}") for name in RIVALS),
-            "puzzlebox compare " + " ".join(f"runs/{name}" for name in RIVALS),
+            *(command(name, WORLD, seeds=SEEDS, steps=STEPS, run=f"runs/{name}") for name in names),
+            "puzzlebox compare " + " ".join(f"runs/{name}" for name in names),
             "puzzlebox watch runs/ppo",
         ],
         figures={
@@ -93,7 +96,7 @@ def cartpole(context: Context) -> Chapter:
             "verdict_sampled": verdicts["sampled"]["sentence"],
         },
         tiles=[
-            Tile(number(ppo["return_iqm"]), f"of 500 on CartPole: PPO, {SEEDS} seeds ({span(ppo['return_ci'])})"),
+            Tile(signed(ppo["return_iqm"], 1), f"of 500 on CartPole: PPO, {SEEDS} seeds ({span(ppo['return_ci'])})"),
             Tile(f"{ppo['steps_per_second'] / 1000:,.0f} k/s", "environment steps learned from per second, all seeds"),
         ],
     )

@@ -10,27 +10,38 @@ import numpy as np
 from puzzlebox.algorithms.tabular.exact import Solution, check_policy
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.envs import make
-from puzzlebox.run import figures, grid_pictures, plots
-from puzzlebox.run.chapters import Chapter, Context, command, free_cells, signed, trained
+from puzzlebox.run import figures, grid_pictures
+from puzzlebox.run.chapters import (
+    Chapter,
+    Context,
+    command,
+    curve_picture,
+    free_cells,
+    save_curves,
+    signed,
+    tiny,
+    trained,
+)
 from puzzlebox.run.page import Check, Equation, Picture, Row, Tile
 from puzzlebox.run.statistics import bootstrap_interval, mean
 from puzzlebox.run.train import build, train
 from puzzlebox.types import MDP
 
 WORLD, MAZE = "grid/robot", "grid/maze"
+LABELS = {"q_learning": "Q-learning", "sarsa": "SARSA"}
 SEEDS, STEPS, POINTS = 10, 300_000, 40
 CLOSE = 0.05  # a learned value this near to the exact one has reached it; rewards go up to 100
 
 
 def learning(context: Context) -> Chapter:
     """Trains on ``grid/robot`` and ``grid/maze``, and holds what was learned against the exact solution."""
-    runs = {name: context.folder / name for name in ("q_learning", "sarsa")}
+    runs = {name: context.folder / name for name in LABELS}
     for name, path in runs.items():
         train(name, WORLD, seeds=SEEDS, steps=STEPS, discount=1.0, run=path, episodes=20, quiet=True)
     world: Any = make(WORLD)
     mdp, free = world.mdp(), free_cells(world.layout.rows)
     best = policy_iteration(mdp, 1.0)
-    curves = {name: _error_curve(name, path, best, free) for name, path in runs.items()}
+    curves = {name: _error_curve(LABELS[name], path, best, free) for name, path in runs.items()}
     last = {name: curve.scores[-1] for name, curve in curves.items()}
     q_values = {name: np.asarray(trained(path)[2].values.q, np.float64) for name, path in runs.items()}
     exact = float(mdp.start @ best.values)
@@ -39,8 +50,8 @@ def learning(context: Context) -> Chapter:
     maze_blocks, maze_figures, maze_checks = _maze(context.folder)
     detours = _different(q_values["sarsa"], best, free)
     return Chapter(
-        headline=f"Q-learning is within {last['q_learning'].max():.1g} of the exact values; "
-        f"Dyna-Q within {maze_figures['largest_error']:.1g} in the larger maze",
+        headline=f"Q-learning is within {tiny(last['q_learning'].max())} of the exact values; "
+        f"Dyna-Q within {tiny(maze_figures['largest_error'])} in the larger maze",
         blocks=[
             "Now the robot is told nothing: no map, no rewards, no rules. It moves, sees where it ends up and what it "
             "is paid, and keeps a table Q(s, a): how good it was to do a in s. At first it moves at random "
@@ -52,14 +63,19 @@ def learning(context: Context) -> Chapter:
             ),
             Row(
                 [
-                    _curves(list(runs.values()), context.folder),
+                    curve_picture(
+                        {LABELS[name]: path for name, path in runs.items()},
+                        context.folder / "return",
+                        "Return while learning",
+                        "Return per episode in training; it includes the random moves.",
+                    ),
                     _errors(list(curves.values()), context.folder),
                 ]
             ),
             f"Left, what the robot earns while it still explores. Right, the distance from the truth: the largest "
             f"|Q − Q*| over all cells and moves. Q-learning reaches the exact values although it was never told the "
             f"rules. SARSA does not, and should not: it learns what its own behaviour is worth, random moves "
-            f"included, and beside the hole a random move is expensive. So it keeps its distance: "
+            f"included, and beside the hole a random move is expensive. "
             f"{_detour_sentence(detours)} Acting greedily it still gets {share['sarsa']:.1%} of the best return.",
             Row(
                 [
@@ -110,7 +126,7 @@ def learning(context: Context) -> Chapter:
     )
 
 
-def _error_curve(name: str, path: Path, best: Solution, free: np.ndarray) -> figures.Curve:
+def _error_curve(label: str, path: Path, best: Solution, free: np.ndarray) -> figures.Curve:
     """max |Q − Q*| over the free cells, by repeating the run (same seeds, same numbers) and looking in between."""
     run, _, _ = trained(path)
     agents = build(run.config)
@@ -123,7 +139,7 @@ def _error_curve(name: str, path: Path, best: Solution, free: np.ndarray) -> fig
         done = mark
         q = np.asarray(state.values.q, np.float64)
         errors.append(np.abs(q - best.q_values)[:, free].max((1, 2)))
-    return figures.Curve(name, marks * float(size), np.array(errors))
+    return figures.Curve(label, marks * float(size), np.array(errors))
 
 
 def _losses(mdp: MDP, tables: np.ndarray, best: Solution) -> np.ndarray:
@@ -143,27 +159,20 @@ def _different(tables: np.ndarray, best: Solution, free: np.ndarray) -> np.ndarr
 def _detour_sentence(counts: np.ndarray) -> str:
     cells = int((counts > 0).sum())
     if not cells:
-        return "here no cell is close enough for that to change its greedy moves."
+        return "Here that changes none of its greedy moves."
     where = "one cell" if cells == 1 else f"{cells} cells"
-    return f"in {where} its greedy move is a detour in {counts.max()} of {SEEDS} seeds."
-
-
-def _curves(runs: list[Path], folder: Path) -> Picture:
-    plots.plot_runs([str(run) for run in runs], folder / "return")
-    caption = "Return per episode while learning; it includes the random moves."
-    return Picture(folder / "return.svg", "Return per episode of Q-learning and SARSA during training", caption)
+    return f"So it keeps its distance: in {where} its greedy move is a detour (up to {counts.max()} of {SEEDS} seeds)."
 
 
 def _errors(curves: list[figures.Curve], folder: Path) -> Picture:
     figure = figures.learning_curve(curves, "Distance from the exact values", "largest |Q − Q*|")
     figure.axes[0].set_yscale("log")
-    figures.save(figure, folder / "error")
     caption = "Logarithmic: each line on the scale is ten times nearer to Q*."
-    return Picture(folder / "error.svg", "Largest error of the learned action values during training", caption)
+    return save_curves(figure, folder / "error", "Largest error of the learned action values in training", caption)
 
 
 def _policy(folder: Path, world: Any, q: np.ndarray, name: str) -> Picture:
-    figure = grid_pictures.policy_picture(world.layout, q, f"Learned by {name}")
+    figure = grid_pictures.policy_picture(world.layout, _near_ties(q), f"Learned by {name}")
     file = grid_pictures.save(figure, folder / f"policy-{name}.png")
     return Picture(file, f"The greedy policy learned by {name}", "Seed 0 after training.", width=420)
 
@@ -184,7 +193,7 @@ def _maze(folder: Path) -> tuple[list[Any], dict[str, Any], list[Check]]:
     tried = visits > 0
     wrong = float(np.abs(transition - truth)[tried].max())
     drawn = {
-        "policy": grid_pictures.policy_picture(layout, _rounded(q), "Policy"),
+        "policy": grid_pictures.policy_picture(layout, _near_ties(q), "Policy"),
         "values": grid_pictures.value_picture(layout, q.max(-1), "Value function"),
         "model": grid_pictures.model_picture(layout, visits, transition, "Learned model"),
     }
@@ -193,22 +202,24 @@ def _maze(folder: Path) -> tuple[list[Any], dict[str, Any], list[Check]]:
         "values": "Minus the number of steps to the goal.",
         "model": "Where each move was seen to lead: an arrow to another cell, a dot against a wall. Shade: visits.",
     }
+    pictures = {
+        kind: Picture(
+            grid_pictures.save(figure, folder / f"maze-{kind}.png"), f"Maze: {kind}", captions[kind], width=640
+        )
+        for kind, figure in drawn.items()
+    }
     start = int(np.flatnonzero(mdp.start)[0])
     blocks = [
         "Q-learning forgets each step as soon as it has learned from it. Dyna-Q keeps it: it remembers what each move "
         "led to, a model of the world made of nothing but experience, and after every real step it learns from ten "
         "remembered ones as well. In this maze every step costs −1, so a value is minus the number of steps to the "
         "goal.",
-        Row(
-            [
-                Picture(grid_pictures.save(figure, folder / f"maze-{kind}.png"), f"Maze: {kind}", captions[kind])
-                for kind, figure in drawn.items()
-            ]
-        ),
+        Row([pictures["policy"], pictures["values"]]),
+        pictures["model"],
     ]
     checks = [
         Check(
-            f"Dyna-Q's values are the exact ones, within {error:.1g}, in all {len(seen)} cells it has been in "
+            f"Dyna-Q's values are the exact ones, within {tiny(error)}, in all {len(seen)} cells it has been in "
             f"(start: {signed(q[start].max())} learned, {signed(best.values[start])} exact)",
             error <= CLOSE,
         ),
@@ -238,6 +249,7 @@ def _true_transition(mdp: MDP) -> np.ndarray:
     return transition
 
 
-def _rounded(q: np.ndarray) -> np.ndarray:
-    """Learned values without their last wobble, so that equally good moves are drawn as equal."""
-    return np.round(q, 2)
+def _near_ties(q: np.ndarray) -> np.ndarray:
+    """Learned values in which actions that are equal but for the last wobble are equal, so that both get an arrow."""
+    best = q.max(-1, keepdims=True)
+    return np.where(q >= best - CLOSE, best, q)

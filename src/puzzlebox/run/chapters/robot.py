@@ -12,7 +12,7 @@ from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
 from puzzlebox.envs.grid_drawing import grid_picture
 from puzzlebox.run import grid_pictures
-from puzzlebox.run.chapters import Chapter, Context, signed
+from puzzlebox.run.chapters import Chapter, Context, signed, tiny
 from puzzlebox.run.grid_notation import read_path
 from puzzlebox.run.page import Check, Equation, Picture, Row, Table, Tile
 from puzzlebox.run.solve import solve
@@ -79,7 +79,7 @@ def robot(context: Context) -> Chapter:
                 bool(np.allclose([p["expected_return"] for p in sure], [93, 93, -55])),
             ),
             Check(
-                f"No value is wrong by more than {max(a['error_bound'] for a in solved.values()):.0e} (proven bound)",
+                f"No value is wrong by more than {tiny(max(a['error_bound'] for a in solved.values()))} (proven bound)",
                 all(a["error_bound"] <= a["tolerance"] for a in solved.values()),
             ),
             Check("With uncertain moves the policy that looks beats every fixed path", best > blind),
