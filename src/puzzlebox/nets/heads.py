@@ -91,7 +91,7 @@ class QNetwork(eqx.Module):
     dueling: bool = eqx.field(static=True)
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], actions: int, *, dueling: bool, key: Key):
-        self.net = MLP(inputs, hidden, actions + dueling, key=key, activation="relu")
+        self.net = MLP(inputs, hidden, actions + dueling, key=key, activation="relu", initial="uniform")
         self.dueling = dueling
 
     def __call__(self, x: Array) -> Array:

@@ -1,7 +1,8 @@
 """Multilayer perceptron on batches: ``[..., inputs] -> [..., outputs]``.
 
-Orthogonal weights and zero biases (Saxe et al. 2014), the usual start for on-policy methods; ``out_scale`` is the gain
-of the last layer (0.01 makes a nearly uniform first policy).
+Two starts: ``orthogonal`` weights with zero biases (Saxe et al. 2014), the usual one for on-policy methods, where
+``out_scale`` is the gain of the last layer (0.01 makes a nearly uniform first policy); and ``uniform`` weights and biases
+in ±1/√inputs, for value networks with rectifiers: their kinks then lie apart, not all at the origin.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ def orthogonal(key: Key, rows: int, columns: int) -> Array:
     return basis if rows >= columns else basis.T
 
 
+def uniform(key: Key, rows: int, columns: int) -> tuple[Array, Array]:
+    """Weights ``[rows, columns]`` and biases ``[columns]``, all uniform in ±1/√rows (LeCun et al. 1998)."""
+    drawn = jax.random.uniform(key, (rows + 1, columns), minval=-1.0, maxval=1.0) / rows**0.5
+    return drawn[:-1], drawn[-1]
+
+
 class MLP(eqx.Module):
     """Fully connected layers with an activation between them."""
 
@@ -51,15 +58,20 @@ class MLP(eqx.Module):
         *,
         key: Key,
         activation: str = "tanh",
+        initial: str = "orthogonal",
         out_scale: float = 1.0,
     ):
-        sizes = (inputs, *hidden, outputs)
+        shapes = list(itertools.pairwise((inputs, *hidden, outputs)))
         gains = [2.0**0.5] * len(hidden) + [out_scale]
-        keys = jax.random.split(key, len(gains))
-        self.weights = tuple(
-            gain * orthogonal(k, *shape) for gain, k, shape in zip(gains, keys, itertools.pairwise(sizes), strict=True)
-        )
-        self.biases = tuple(jnp.zeros(size) for size in sizes[1:])
+        keys = jax.random.split(key, len(shapes))
+        if initial == "orthogonal":
+            layers = [
+                (gain * orthogonal(k, *shape), jnp.zeros(shape[1]))
+                for gain, k, shape in zip(gains, keys, shapes, strict=True)
+            ]
+        else:
+            layers = [uniform(k, *shape) for k, shape in zip(keys, shapes, strict=True)]
+        self.weights, self.biases = zip(*layers, strict=True)
         self.activation = activation
 
     def __call__(self, x: Array) -> Array:

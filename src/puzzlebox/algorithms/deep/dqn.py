@@ -4,7 +4,7 @@ Idea: regress Q(s, a) on r + γ max Q_target(s', ·) over random past transition
 network that is refreshed only now and then, so that the regression does not chase itself.
 
 Options: double (van Hasselt et al. 2016), dueling (Wang et al. 2016), squared or Huber error. Departures: Adam instead
-of RMSProp; several worlds may step at once; a truncated transition is bootstrapped, a terminated one is not.
+of RMSProp; the target may also follow the network gradually (Lillicrap et al. 2016); several worlds may step at once; a truncated transition is bootstrapped, a terminated one is not.
 """
 
 from __future__ import annotations
@@ -52,21 +52,22 @@ class DQN(eqx.Module):
     steps: int = param(100_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds", low=1)
     num_steps: int = param(4, "steps per world and iteration", low=1)
-    num_updates: int = param(32, "gradient steps per iteration", low=1)
-    batch_size: int = param(64, "transitions per gradient step", low=1)
+    num_updates: int = param(8, "gradient steps per iteration", low=1)
+    batch_size: int = param(128, "transitions per gradient step", low=1)
     capacity: int = param(100_000, "transitions that the replay remembers, about", low=1)
     learning_starts: int = param(1_000, "steps of random play before the first gradient step", low=0)
-    learning_rate: float = param(5e-4, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
     epsilon_start: float = param(1.0, "share of random actions at the start", low=0.0, high=1.0)
-    epsilon_end: float = param(0.05, "share of random actions after exploration", low=0.0, high=1.0)
-    exploration_fraction: float = param(0.2, "part of training over which ε falls", low=0.0, high=1.0)
-    target_every: int = param(8, "iterations between refreshes of the target network", low=1)
+    epsilon_end: float = param(0.04, "share of random actions after exploration", low=0.0, high=1.0)
+    exploration_fraction: float = param(0.16, "part of training over which ε falls", low=0.0, high=1.0)
+    target_every: int = param(1, "iterations between refreshes of the target network", low=1)
+    target_rate: float = param(0.1, "how far a refresh moves the target: 1 copies the network", low=0.0, high=1.0)
     loss: str = param("huber", "error of the regression", choices=("huber", "squared"))
-    double: bool = param(False, "choose the next action by the network, value it by the target")
+    double: bool = param(True, "choose the next action by the network, value it by the target")
     dueling: bool = param(False, "network with a state value and advantages")
     max_grad_norm: float = param(10.0, "gradients longer than this are shortened to it", low=0.0)
-    hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers")
+    hidden: tuple[int, ...] = param((120, 84), "widths of the hidden layers")
 
     def __check_init__(self):
         check_fields(self)
@@ -112,7 +113,8 @@ class DQN(eqx.Module):
         )
         iteration = state.iteration + 1
         refresh = iteration % self.target_every == 0
-        target = jax.tree.map(lambda new, old: jnp.where(refresh, new, old), net, state.target)
+        rate = jnp.where(refresh, self.target_rate, 0.0)
+        target = jax.tree.map(lambda new, old: rate * new + (1 - rate) * old, net, state.target)
         metrics |= {"epsilon": epsilon} | jax.tree.map(lambda m: jnp.where(ready, m, jnp.nan), learning)
         return State(net, target, optimiser_state, memory, iteration, worlds, key), metrics
 
