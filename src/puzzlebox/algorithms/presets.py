@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-PRESETS: dict[tuple[str, str], dict[str, Any]] = {}
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("ppo", "Acrobot-v1"): {"steps": 500_000, "num_envs": 16, "learning_rate": 2.5e-3, "entropy_coef": 0.01},
+    ("ppo", "Pendulum-v1"): {"steps": 500_000, "num_steps": 128, "num_epochs": 10, "discount": 0.95},
+}
 
 
 def preset(algorithm: str, env_name: str) -> dict[str, Any]:

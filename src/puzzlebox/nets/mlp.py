@@ -1,8 +1,8 @@
 """Multilayer perceptron on batches: ``[..., inputs] -> [..., outputs]``.
 
 Two starts: ``orthogonal`` weights with zero biases (Saxe et al. 2014), the usual one for on-policy methods, where
-``out_scale`` is the gain of the last layer (0.01 makes a nearly uniform first policy); and ``uniform`` weights and biases
-in ±1/√inputs, for value networks with rectifiers: their kinks then lie apart, not all at the origin.
+``out_scale`` is the gain of the last layer (0.01 makes a nearly uniform first policy); and ``uniform`` weights and
+biases in ±1/√inputs, for value networks with rectifiers: their kinks then lie apart, not all at the origin.
 """
 
 from __future__ import annotations

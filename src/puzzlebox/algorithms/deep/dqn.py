@@ -4,7 +4,8 @@ Idea: regress Q(s, a) on r + γ max Q_target(s', ·) over random past transition
 network that is refreshed only now and then, so that the regression does not chase itself.
 
 Options: double (van Hasselt et al. 2016), dueling (Wang et al. 2016), squared or Huber error. Departures: Adam instead
-of RMSProp; the target may also follow the network gradually (Lillicrap et al. 2016); several worlds may step at once; a truncated transition is bootstrapped, a terminated one is not.
+of RMSProp; the target may also follow the network gradually (Lillicrap et al. 2016); several worlds may step at once; a
+truncated transition is bootstrapped, a terminated one is not.
 """
 
 from __future__ import annotations
