@@ -18,7 +18,7 @@ p { margin: 0 0 1rem; max-width: 44rem; }
 a { color: var(--accent); }
 code { font: .88em/1.4 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   background: var(--tint); border-radius: 4px; padding: .08em .3em; }
-.tiles { list-style: none; display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .8rem;
+.tiles { list-style: none; display: grid; grid-template-columns: repeat(auto-fit, minmax(9.6rem, 1fr)); gap: .8rem;
   margin: 1.6rem 0; padding: 0; }
 .tiles li { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .9rem 1rem; }
 .tiles b { display: block; font-size: 1.65rem; line-height: 1.2; letter-spacing: -.02em; color: var(--accent);
@@ -33,6 +33,7 @@ section { border-top: 1px solid var(--line); padding: 2.4rem 0 1.4rem; }
   padding: .8rem 1.1rem; margin: 0 0 1.1rem; overflow-x: auto; }
 .equation span { font: 1.12rem/1.5 "STIX Two Math", "Cambria Math", Cambria, Georgia, "DejaVu Serif", serif;
   white-space: pre; display: block; }
+@media (max-width: 40rem) { .equation span { white-space: pre-wrap; } }
 .equation small { color: var(--soft); font-size: .86rem; line-height: 1.45; display: block; margin-top: .2rem; }
 figure { margin: 0 0 1.2rem; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
