@@ -39,13 +39,13 @@ class ActorCritic(eqx.Module):
 
     env: Any
     steps: int = param(300_000, "environment steps of the whole training", low=1)
-    num_envs: int = param(16, "parallel worlds", low=1)
+    num_envs: int = param(8, "parallel worlds", low=1)
     num_steps: int = param(8, "steps per world and iteration", low=1)
-    learning_rate: float = param(3e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    learning_rate: float = param(1.5e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
     gae_lambda: float = param(0.95, "λ of the advantage estimate: 0 one-step, 1 n-step", low=0.0, high=1.0)
     value_coef: float = param(0.5, "weight of the critic's loss", low=0.0)
-    entropy_coef: float = param(0.0, "weight of the entropy bonus", low=0.0)
+    entropy_coef: float = param(0.01, "weight of the entropy bonus", low=0.0)
     max_grad_norm: float = param(0.5, "gradients longer than this are shortened to it", low=0.0)
     hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers")
 
