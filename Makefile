@@ -8,8 +8,9 @@ UV ?= $(shell uv --version >/dev/null 2>&1 && command -v uv)
 BIN := $(VENV)/bin
 ARGS ?=
 WORKERS ?= 2
+PEER_PYTHON ?= $(wildcard .venv-bench/bin/python)
 
-.PHONY: help tour test test-learning lint format docs figures bench clean
+.PHONY: help tour test test-learning lint format docs figures bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,10 +41,15 @@ figures: $(VENV)/.core ## train again for every curve and picture in the documen
 	$(BIN)/python docs/make_figures.py $(ARGS)
 
 bench: $(VENV)/.core ## side by side with other libraries; see benchmarks/README.md
-	$(BIN)/python -m benchmarks $(ARGS)
+	PEER_PYTHON="$(PEER_PYTHON)" $(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.core ## install those libraries, in .venv-bench
+	if [ -n "$(UV)" ]; then $(UV) venv --quiet --clear --python $(BIN)/python --seed .venv-bench; \
+	else $(BIN)/python -m venv --clear .venv-bench; fi
+	.venv-bench/bin/python -m pip install --quiet --no-compile --requirement benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again, except runs/
-	rm -rf $(VENV) build site tour .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .venv-bench build site tour .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 	find src tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. A stamp per set of packages: it is made once, and again when what it holds was changed.

@@ -38,12 +38,12 @@ def table(kind: str, name: str) -> str:
 
 
 def bounds(metadata: Any) -> str:
-    """``0 to 1``, ``at least 1``, the choices, or nothing."""
+    """``0 to 1``, ``≥ 1``, the choices, or nothing."""
     low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
     if choices:
         return ", ".join(choices)
     if low is not None and high is not None:
         return f"{low:g} to {high:g}"
     if low is not None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if high is not None else ""
+        return f"≥ {low:g}"
+    return f"≤ {high:g}" if high is not None else ""

@@ -4,12 +4,14 @@ A page is its own recipe: its commands are run as written, in an empty folder, a
 
     <!-- picture: runs/ppo/learning_curve.png -->
 
-names the file that becomes the picture on the next line.
+names the file that becomes the picture on the next line. In the README it is the table of figures that is written
+again, each row from its own command.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 import sys
@@ -22,8 +24,10 @@ from PIL import Image
 from puzzlebox.cli import main
 
 DOCS = Path(__file__).resolve().parent
+README = DOCS.parent / "README.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"<!-- picture: (\S+) -->\n!\[[^\]]*\]\(([^)]+)\)")
+ROW = re.compile(r"^\| `puzzlebox ([^`]+)` \|.*$", re.MULTILINE)
 COLOURS, WIDTH = 96, 900
 
 
@@ -49,6 +53,18 @@ def make(page: Path) -> None:
     print(f"{page.stem}: {len(pictures)} pictures in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
+def measure(found: re.Match[str]) -> str:
+    """The row of the README's table with what its command gives now."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        if code := main([*shlex.split(found[1]), "--run", str(run)]):
+            sys.exit(f"README: puzzlebox {found[1]} ended with {code}")
+        figures = json.loads((run / "summary.json").read_text())
+    low, high = figures["return_ci"]
+    score = f"{figures['return_iqm']:.1f} ({low:.1f} to {high:.1f})".replace("-", "−")
+    return f"| `puzzlebox {found[1]}` | {score} | {figures['seconds']:.1f} |"
+
+
 def shrink(source: Path, target: Path) -> None:
     """Copies a PNG with fewer pixels and colours, which curves do not need."""
     picture = Image.open(source).convert("RGB")
@@ -63,3 +79,5 @@ if __name__ == "__main__":
     for path in sorted(DOCS.rglob("*.md")):
         if not wanted or path.stem in wanted:
             make(path)
+    if not wanted or README.stem in wanted:
+        README.write_text(ROW.sub(measure, README.read_text(encoding="utf-8")), encoding="utf-8")
