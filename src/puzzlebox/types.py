@@ -103,7 +103,8 @@ class Algorithm(Protocol):
 
     A hyper-parameter given as a number is a constant of the compiled program; given as an array it is traced, so
     that ``vmap`` sweeps it. ``steps`` is the number of environment steps of the whole training, ``iteration_steps``
-    how many of them one call of ``step`` takes.
+    how many of them one call of ``step`` takes. The state is a NamedTuple with a member ``worlds``; an algorithm that
+    remembers more of unfinished episodes lists those members in ``episode_members``.
     """
 
     steps: int

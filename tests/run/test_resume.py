@@ -97,10 +97,18 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     assert figures["steps"] == Run.open(path).metrics()[-1]["steps"] > stopped_at
 
 
-def test_a_simulator_says_what_restarts(tmp_path):
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ["ppo", "gym:CartPole-v1", "--steps", "40000", "--hidden", "16"],
+        ["monte_carlo", "gym:FrozenLake-v1,host=true", "--steps", "200000"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_simulator_says_what_restarts(request_, tmp_path):
     path = tmp_path / "run"
-    flags = ["--steps", "40000", "--hidden", "16", "--episodes", "2", "--checkpoint-every", "0", "--run", path]
-    process = puzzlebox("train", "ppo", "gym:CartPole-v1", *flags)
+    flags = ["--episodes", "2", "--checkpoint-every", "0", "--run", path]
+    process = puzzlebox("train", *request_, *flags)
     wait_for_points(process, path, 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -14,12 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from puzzlebox.acting.rollout import start
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.envs import make
 from puzzlebox.envs.gymnasium_host import host_errors
-from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
 from puzzlebox.run import backend, checkpoint
@@ -166,11 +164,10 @@ def is_host(env: Any) -> bool:
 
 
 def restart_worlds(agents: Agents, state: State, steps: int) -> State:
-    """``state`` with all worlds at the start of new episodes."""
-    algorithm: Any = agents.algorithm
-    worlds = vectorize(algorithm.env, algorithm.num_envs)
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, steps))(agents.keys)
-    return state._replace(worlds=jax.jit(jax.vmap(lambda key: start(worlds, key)))(keys))
+    """``state`` with all worlds, and what an algorithm remembers of unfinished episodes, as at a fresh start."""
+    fresh = agents.init(agents.swept, jax.vmap(lambda key: jax.random.fold_in(key, steps))(agents.keys))
+    members = getattr(agents.algorithm, "episode_members", ("worlds",))
+    return state._replace(**{name: getattr(fresh, name) for name in members})
 
 
 def _train(

@@ -51,6 +51,8 @@ class State(NamedTuple):
 class MonteCarlo(eqx.Module):
     """Learns from whole returns; Discrete or MultiDiscrete observations, Discrete actions."""
 
+    episode_members = ("worlds", "waiting", "visited", "episode")
+
     env: Any
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)

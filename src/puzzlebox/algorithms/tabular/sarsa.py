@@ -33,6 +33,8 @@ class State(NamedTuple):
 class Sarsa(eqx.Module):
     """On-policy control with a table; Discrete or MultiDiscrete observations, Discrete actions."""
 
+    episode_members = ("worlds", "action")
+
     env: Any
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)
