@@ -114,7 +114,7 @@ def test_our_own_pictures_and_captions(tmp_path):
     assert duration == 70  # every second of 30 pictures per second, in hundredths
     assert (first[165:185, 150:200] < 60).any()  # the cart
     with Image.open(film.still(tmp_path / "still.png")) as still:
-        assert still.size == (3 * 360 + 2 * 8, 240 + films.STRIP)
+        assert still.size == (2 * 360 + 8, 2 * (240 + films.STRIP) + 8)
 
 
 def test_gymnasiums_own_simulator_is_filmed(tmp_path):

@@ -82,16 +82,14 @@ class Film:
         return path
 
     def still(self, path: Path) -> Path:
-        """Writes a strip of four moments side by side as a PNG, for paper."""
-        chosen = np.unique(np.linspace(0, len(self.frames) - 1, 4).round().astype(int))
+        """Writes four moments, two by two, as a PNG, for paper."""
+        chosen = np.linspace(0, len(self.frames) - 1, 4).round().astype(int)
         images = [self._with_caption(self.frames[i]) for i in chosen]
-        gap = 8
-        strip = Image.new("RGB", (sum(i.width + gap for i in images) - gap, images[0].height), "white")
-        x = 0
-        for image in images:
-            strip.paste(image, (x, 0))
-            x += image.width + gap
-        strip.save(path)
+        width, height, gap = images[0].width, images[0].height, 8
+        sheet = Image.new("RGB", (2 * width + gap, 2 * height + gap), "white")
+        for place, image in enumerate(images):
+            sheet.paste(image, (place % 2 * (width + gap), place // 2 * (height + gap)))
+        sheet.save(path)
         return path
 
     def play(self, console: Console) -> None:

@@ -156,11 +156,15 @@ def _block(block: str | Equation | Picture | Row | Table) -> str:
 def _picture(picture: Picture) -> str:
     width = f' style="width:min(100%,{picture.width}px)"' if picture.width else ""
     image = f'<img src="{data_uri(picture.file)}" alt="{html.escape(picture.alt)}"{width}>'
-    if picture.still is not None:
-        calm = data_uri(picture.still)
-        image = f'<picture><source media="print, (prefers-reduced-motion: reduce)" srcset="{calm}">{image}</picture>'
+    if picture.still is not None:  # the style shows one of the two
+        image = f'<div class="film">{image}</div><div class="still">{_still(picture)}</div>'
     caption = f"<figcaption>{text(picture.caption)}</figcaption>" if picture.caption else ""
     return f"<figure>{image}{caption}</figure>"
+
+
+def _still(picture: Picture) -> str:
+    assert picture.still is not None
+    return f'<img src="{data_uri(picture.still)}" alt="{html.escape(picture.alt)}, four moments">'
 
 
 def _check(check: Check) -> str:

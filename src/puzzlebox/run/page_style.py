@@ -62,6 +62,8 @@ pre code { background: none; padding: 0; font-size: .84rem; }
 footer { border-top: 1px solid var(--line); color: var(--soft); font-size: .88rem; padding-top: 1.2rem;
   padding-bottom: 3rem; }
 footer p { max-width: none; margin: 0 0 .4rem; }
+.still { display: none; }
+@media print, (prefers-reduced-motion: reduce) { .film { display: none; } .still { display: block; } }
 @media print {
   :root { --ink: #000; --soft: #444; --line: #ccc; --paper: #fff; --card: #fff; --accent: #004f7e; --tint: #f3f5f7;
     --good: #0b5f38; --bad: #8c241a; }
@@ -72,8 +74,9 @@ footer p { max-width: none; margin: 0 0 .4rem; }
   section { padding: 1.2rem 0 .6rem; }
   h2 { break-after: avoid; }
   figure, table, .equation, .checks, .protocol { break-inside: avoid; }
-  .row { grid-template-columns: repeat(3, 1fr); }
-  figure img { filter: none; max-height: 11cm; width: auto; }
+  .row { grid-template-columns: none; grid-auto-flow: column; grid-auto-columns: 1fr; }
+  .equation { overflow: visible; } .equation span { white-space: pre-wrap; }
+  figure img { filter: none; max-height: 11cm; width: auto !important; }
   pre { white-space: pre-wrap; word-break: break-all; }
 }
 """

@@ -1,0 +1,22 @@
+"""The whole quick tour, for real: every claim on its page holds, and every command on it can be typed."""
+
+import html
+import re
+
+from puzzlebox import cli
+from puzzlebox.run.tour import CHAPTERS, tour
+
+
+def test_the_quick_tour(tmp_path):
+    result = tour(quick=True, out=tmp_path / "tour")
+    assert list(result["chapters"]) == list(CHAPTERS)
+    assert all(chapter["holds"] and chapter["checks"] for chapter in result["chapters"].values())
+    ppo = result["chapters"]["cartpole"]["figures"]["ppo"]
+    assert ppo["seeds"] == 10 and ppo["return_iqm"] >= 475 and ppo["steps"] <= 100_000
+    document = (tmp_path / "tour" / "index.html").read_text(encoding="utf-8")
+    assert document.count("data:image/gif;base64,") == 3  # FrozenLake, Taxi, CartPole
+    assert not re.search(r"https?://", document)
+    lines = re.findall(r"^puzzlebox .+$", html.unescape(re.sub(r"</?(code|pre)>", "\n", document)), re.MULTILINE)
+    assert len(lines) > 15
+    for line in lines:
+        cli.parse(line.split()[1:])
