@@ -8,8 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ppo", "Acrobot-v1"): {"steps": 500_000, "num_envs": 16, "learning_rate": 2.5e-3, "entropy_coef": 0.01},
-    ("ppo", "Pendulum-v1"): {"steps": 500_000, "num_steps": 128, "num_epochs": 10, "discount": 0.95},
+    ("ppo", "Acrobot-v1"): {"steps": 500_000, "num_envs": 16, "entropy_coef": 0.01},
+    ("ppo", "Pendulum-v1"): {
+        "steps": 500_000,
+        "num_steps": 128,
+        "num_epochs": 10,
+        "learning_rate": 1e-3,
+        "discount": 0.95,
+    },
+    ("ppo", "gym:LunarLander-v3"): {
+        "steps": 1_000_000,
+        "num_envs": 16,
+        "num_steps": 128,
+        "num_minibatches": 32,
+        "learning_rate": 5e-4,
+        "discount": 0.999,
+        "gae_lambda": 0.98,
+        "entropy_coef": 0.01,
+    },
 }
 
 

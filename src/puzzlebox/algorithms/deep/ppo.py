@@ -47,7 +47,7 @@ class PPO(eqx.Module):
     num_steps: int = param(32, "steps per world and iteration", low=1)
     num_epochs: int = param(4, "passes over each iteration's experience", low=1)
     num_minibatches: int = param(4, "gradient steps per pass", low=1)
-    learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    learning_rate: float = param(2.5e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
     gae_lambda: float = param(0.95, "λ of the advantage estimate: 0 one-step, 1 whole returns", low=0.0, high=1.0)
     clip_ratio: float = param(0.2, "ε, how far an action's probability may move per iteration", low=0.0)
