@@ -1,6 +1,6 @@
 """DQN on CartPole with one update of 64 per environment step, beside Stable-Baselines3 and rejax: steps per second.
 
-"1 × 1" takes one step of one world, then one update, as Stable-Baselines3 does. "8 × 4" is our default shape: 32 steps,
+"1 × 1" takes one step of one world, then one update, as Stable-Baselines3 does. "8 × 4" takes 32 steps of 8 worlds,
 then 32 updates; there the peers do the same ratio in the nearest form that they have (see ``peers_*.py``).
 """
 
@@ -16,10 +16,12 @@ SHARED = {
     "learning_starts": 1_000,
     "learning_rate": 5e-4,
     "hidden": [64, 64],
+    "double": False,
+    "target_rate": 1.0,
 }
 SINGLE = SHARED | {"num_envs": 1, "num_steps": 1, "num_updates": 1, "target_every": 256}
 BLOCKS = SHARED | {"num_envs": 8, "num_steps": 4, "num_updates": 32, "target_every": 8}
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> None:
