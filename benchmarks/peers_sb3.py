@@ -31,7 +31,7 @@ def dqn(h: Row, envs):
         batch_size=h["batch_size"],
         train_freq=h["num_steps"],
         gradient_steps=h["num_updates"],
-        target_update_interval=h["target_every"] * h["num_steps"],
+        target_update_interval=h["target_every"] * h["num_steps"] * h["num_envs"],
         policy_kwargs={"net_arch": list(h["hidden"])},
         device="cpu",
     )
