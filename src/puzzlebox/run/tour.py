@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.run import backend
@@ -105,7 +106,7 @@ def run_chapter(name: str, folder: Path, quick: bool, console: Console) -> tuple
     module, title = CHAPTERS[name]
     folder.mkdir()
     began = time.perf_counter()
-    context = Context(folder, quick, lambda text: console.print(f"    {text} …", style="dim", soft_wrap=True))
+    context = Context(folder, quick, lambda text: tell(console, "·", f"{text} …", "dim"))
     try:
         chapter: Chapter = getattr(importlib.import_module(f"puzzlebox.run.chapters.{module}"), name)(context)
     except Interrupted:
@@ -113,15 +114,24 @@ def run_chapter(name: str, folder: Path, quick: bool, console: Console) -> tuple
     except Exception as error:
         seconds = time.perf_counter() - began
         kind = "" if isinstance(error, PuzzleboxError) else f"{type(error).__name__}: "
-        console.print(f"  [bold red]✗[/] {escape(f'{kind}{error}')}", soft_wrap=True)
+        tell(console, "✗", f"{kind}{error}", "bold red")
         return Section(name, title, [], [], "", [], seconds, f"{kind}{error}"), None
     seconds = time.perf_counter() - began
-    console.print(f"  {escape(chapter.headline)}", soft_wrap=True)
+    tell(console, " ", chapter.headline)
     for check in chapter.checks:
-        mark = "[green]✓[/]" if check.holds else "[bold red]✗[/]"
-        console.print(f"  {mark} [dim]{escape(check.claim)}[/]", soft_wrap=True)
-    console.print(f"  [dim]{seconds:.1f} s[/]")
+        tell(console, "✓" if check.holds else "✗", check.claim, "green" if check.holds else "bold red")
+    tell(console, " ", f"{seconds:.1f} s", "dim")
     return Section(name, title, chapter.blocks, chapter.checks, chapter.protocol, chapter.commands, seconds), chapter
+
+
+def tell(console: Console, mark: str, words: str, style: str = "") -> None:
+    """A marked line; on a terminal it wraps under its own beginning."""
+    if not console.is_terminal:
+        console.print(f"  {mark} {words}", markup=False, soft_wrap=True)
+        return
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(" ", Text(mark, style), Text(words, "" if style in ("green", "bold red") else style))
+    console.print(line)
 
 
 def write_report(folder: Path, sections: list[Section], tiles: list[Tile], seconds: float, quick: bool) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.run import plots
+from puzzlebox.run import figures
 from puzzlebox.run.chapters import Chapter, Context, command, curve_picture, signed
-from puzzlebox.run.compare import compare, number, span
+from puzzlebox.run.compare import compare, number, read, span
 from puzzlebox.run.directory import Run
 from puzzlebox.run.film import Film
 from puzzlebox.run.page import Check, Equation, Picture, Row, Table, Tile
@@ -19,6 +19,10 @@ from puzzlebox.run.watch import film_run
 
 WORLD = "CartPole-v1"
 RIVALS = {"ppo": "PPO", "reinforce": "REINFORCE", "actor_critic": "actor-critic", "dqn": "DQN"}
+OTHERS = (
+    "Beside them run two relatives. Actor-critic does not wait for the end of the episode: r + γ V(s′) stands for G. "
+    "DQN learns Q as the tables above did, only that a network holds it."
+)
 QUICK = ("ppo", "reinforce")
 SEEDS, MOST_STEPS = 10, 100_000
 SOLVED = 475.0  # what Gymnasium calls solved; 500 is the most there is
@@ -31,10 +35,11 @@ def cartpole(context: Context) -> Chapter:
     runs = {name: context.folder / name for name in names}
     found = {name: train(name, WORLD, seeds=SEEDS, steps=steps, run=path) for name, path in runs.items()}
     verdicts = {mode: compare(list(runs.values()), mode=mode) for mode in ("greedy", "sampled")}
-    plots.plot_scores(list(runs.values()), context.folder / "scores", mode="sampled")
+    scores = {RIVALS[name]: read(Run.open(path), name, "sampled")[0].scores for name, path in runs.items()}
+    figures.save(figures.score_intervals(scores, WORLD), context.folder / "scores")
     ppo = found["ppo"]
     film, still, episode = _film(context.folder, runs["ppo"])
-    rows = [[RIVALS[name], *_scores(figures), f"{figures['seconds']:.1f} s"] for name, figures in found.items()]
+    rows = [[RIVALS[name], *_scores(result), f"{result['seconds']:.1f} s"] for name, result in found.items()]
     return Chapter(
         headline=f"PPO {signed(ppo['return_iqm'], 1)} of 500 ({span(ppo['return_ci'])}), {SEEDS} seeds in "
         f"{ppo['seconds']:.0f} s",
@@ -49,6 +54,7 @@ def cartpole(context: Context) -> Chapter:
                 "piece of experience several times, and the clip stops it once a probability has changed by more than "
                 "ε = 0.2.",
             ),
+            *([] if context.quick else [OTHERS]),
             Row(
                 [
                     curve_picture(
@@ -91,7 +97,7 @@ def cartpole(context: Context) -> Chapter:
             "puzzlebox watch runs/ppo",
         ],
         figures={
-            **{name: _figures(figures) for name, figures in found.items()},
+            **{name: _figures(result) for name, result in found.items()},
             "verdict_greedy": verdicts["greedy"]["sentence"],
             "verdict_sampled": verdicts["sampled"]["sentence"],
         },
