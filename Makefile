@@ -16,7 +16,7 @@ PEER_PYTHON ?= $(wildcard .venv-bench/bin/python)
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-tour: $(VENV)/.core ## the whole story on this machine; ends in a report page (ARGS=--quick: in 90 seconds)
+tour: $(VENV)/.render ## the whole story on this machine; ends in a report page (ARGS=--quick: in 90 seconds)
 	$(BIN)/puzzlebox tour $(ARGS)
 
 test: lint ## style, types and the fast tests
@@ -55,6 +55,7 @@ clean: ## remove everything that can be made again, except runs/
 # The environment. A stamp per set of packages: it is made once, and again when what it holds was changed.
 
 $(VENV)/.core: extra =
+$(VENV)/.render: extra = [render]
 $(VENV)/.test: extra = [test]
 $(VENV)/.docs: extra = [docs]
 $(VENV)/.%: pyproject.toml constraints.txt
