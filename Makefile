@@ -23,7 +23,7 @@ test: lint ## style, types and the fast tests
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores? (under 30 minutes on 2 cores)
-	$(BIN)/pytest tests/learning -o "addopts=-q --strict-markers" $(ARGS)
+	$(BIN)/pytest tests/learning -o "addopts=-q --strict-markers --import-mode=importlib" $(ARGS)
 
 lint: $(VENV)/.test ## style and types only
 	$(BIN)/ruff check
