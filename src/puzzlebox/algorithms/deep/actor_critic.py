@@ -14,11 +14,12 @@ import equinox as eqx
 import jax
 import optax
 
+from puzzlebox.acting.actor import explore, play
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.fields import check_fields, param
-from puzzlebox.nets.heads import Actor, check_actor, features, num_features, to_world
+from puzzlebox.nets.heads import Actor, check_actor, features, num_features
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.ops.masks import normalise
 from puzzlebox.ops.policy_losses import policy_gradient_loss
@@ -67,28 +68,16 @@ class ActorCritic(eqx.Module):
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key = jax.random.split(state.key)
-        actor, _ = state.nets
-
-        def act(observation: Array, key: Key) -> tuple[Array, Array]:
-            distribution = actor(self._features(observation))
-            action = distribution.sample(key)
-            return action, distribution.log_prob(action)
-
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
+        worlds, trajectory, metrics = rollout(
+            explore(state.nets[0], self.env), env, state.worlds, self.num_steps, rollout_key
+        )
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
         updates, optimiser_state = self._optimiser().update(gradient, state.optimiser, state.nets)
         return State(optax.apply_updates(state.nets, updates), optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        actor, _ = state.nets
-
-        def policy(observation: Array, key: Key) -> Array:
-            distribution = actor(self._features(observation))
-            action = distribution.mode() if greedy else distribution.sample(key)
-            return to_world(self.env.action_space, action)
-
-        return policy
+        return play(state.nets[0], self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)

@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from puzzlebox.acting.actor import explore, play
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
-from puzzlebox.nets.heads import Actor, check_actor, features, num_features, to_world
+from puzzlebox.nets.heads import Actor, check_actor, features, num_features
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.ops.masks import normalise
 from puzzlebox.ops.policy_losses import approximate_kl, clipped_policy_loss, is_clipped
@@ -83,27 +84,14 @@ class PPO(eqx.Module):
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key, epochs_key = jax.random.split(state.key, 3)
         actor, critic = state.nets
-
-        def act(observation: Array, key: Key) -> tuple[Array, Array]:
-            distribution = actor(self._features(observation))
-            action = distribution.sample(key)
-            return action, distribution.log_prob(action)
-
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
+        worlds, trajectory, metrics = rollout(explore(actor, self.env), env, state.worlds, self.num_steps, rollout_key)
         advantage, target = self._score(critic, trajectory)
         (nets, optimiser_state), learning = self._improve(state, trajectory, advantage, target, epochs_key)
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        actor, _ = state.nets
-
-        def policy(observation: Array, key: Key) -> Array:
-            distribution = actor(self._features(observation))
-            action = distribution.mode() if greedy else distribution.sample(key)
-            return to_world(self.env.action_space, action)
-
-        return policy
+        return play(state.nets[0], self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)

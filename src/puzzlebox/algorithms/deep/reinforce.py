@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from puzzlebox.acting.actor import explore, play
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.fields import check_fields, param
-from puzzlebox.nets.heads import Actor, check_actor, features, num_features, to_world
+from puzzlebox.nets.heads import Actor, check_actor, features, num_features
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.ops.masks import masked_mean, normalise
 from puzzlebox.ops.policy_losses import policy_gradient_loss
@@ -70,15 +71,10 @@ class Reinforce(eqx.Module):
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, start_key, rollout_key = jax.random.split(state.key, 3)
-        actor, _ = state.nets
-
-        def act(observation: Array, key: Key) -> tuple[Array, Array]:
-            distribution = actor(self._features(observation))
-            action = distribution.sample(key)
-            return action, distribution.log_prob(action)
-
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(act, env, start(env, start_key), self.num_steps, rollout_key)
+        worlds, trajectory, metrics = rollout(
+            explore(state.nets[0], self.env), env, start(env, start_key), self.num_steps, rollout_key
+        )
         trajectory = trajectory._replace(mask=began_in_first_half(trajectory))
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
         updates, optimiser_state = self._optimiser().update(gradient, state.optimiser, state.nets)
@@ -86,14 +82,7 @@ class Reinforce(eqx.Module):
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        actor, _ = state.nets
-
-        def policy(observation: Array, key: Key) -> Array:
-            distribution = actor(self._features(observation))
-            action = distribution.mode() if greedy else distribution.sample(key)
-            return to_world(self.env.action_space, action)
-
-        return policy
+        return play(state.nets[0], self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)

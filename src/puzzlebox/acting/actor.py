@@ -1,0 +1,30 @@
+"""An actor network as something that acts: exploring while it learns, playing when it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from puzzlebox.nets.heads import Actor, features, to_world
+from puzzlebox.types import Array, Key, Policy
+
+
+def explore(actor: Actor, env: Any) -> Callable[[Array, Key], tuple[Array, Array]]:
+    """What `rollout` wants: observations and a key -> sampled actions, in the actor's own units, and their log_prob."""
+
+    def act(observation: Array, key: Key) -> tuple[Array, Array]:
+        distribution = actor(features(env.observation_space, observation))
+        action = distribution.sample(key)
+        return action, distribution.log_prob(action)
+
+    return act
+
+
+def play(actor: Actor, env: Any, greedy: bool) -> Policy:
+    """The actor's policy in the world's units: its likeliest action if ``greedy``, else a sampled one."""
+
+    def policy(observation: Array, key: Key) -> Array:
+        distribution = actor(features(env.observation_space, observation))
+        return to_world(env.action_space, distribution.mode() if greedy else distribution.sample(key))
+
+    return policy
