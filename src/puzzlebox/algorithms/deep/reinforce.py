@@ -44,7 +44,7 @@ class Reinforce(eqx.Module):
 
     env: Any
     steps: int = param(300_000, "environment steps of the whole training", low=1)
-    num_envs: int = param(2, "parallel worlds", low=1)
+    num_envs: int = param(4, "parallel worlds", low=1)
     num_steps: int = param(1000, "steps per world and iteration; twice the longest episode wastes nothing", low=2)
     learning_rate: float = param(1e-2, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
