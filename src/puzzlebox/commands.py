@@ -202,7 +202,8 @@ def solve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         default="modified_policy_iteration",
-        help="value_iteration, policy_iteration or modified_policy_iteration (default)",
+        help="value_iteration, policy_iteration, modified_policy_iteration (default) or, for huge worlds, "
+        "ordered_value_iteration",
     )
     parser.add_argument("--tolerance", type=float, default=1e-6, help="no value errs by more (default 1e-6)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="draw policy, values and Q values here")

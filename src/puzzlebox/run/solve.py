@@ -11,6 +11,7 @@ import numpy as np
 
 from puzzlebox.algorithms.tabular.exact import Solution, check_policy, play_plan
 from puzzlebox.algorithms.tabular.modified_policy_iteration import modified_policy_iteration
+from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_iteration
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
@@ -23,6 +24,7 @@ METHODS: dict[str, Callable[[MDP, float, float], Solution]] = {
     "value_iteration": value_iteration,
     "policy_iteration": policy_iteration,
     "modified_policy_iteration": modified_policy_iteration,
+    "ordered_value_iteration": ordered_value_iteration,
 }
 TEXT_LIMIT = 1000  # cells up to which a grid is printed
 

@@ -8,6 +8,7 @@ import pytest
 
 from puzzlebox.algorithms.tabular.exact import check_policy, evaluate_policy, play_plan
 from puzzlebox.algorithms.tabular.modified_policy_iteration import modified_policy_iteration
+from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_iteration
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
@@ -16,7 +17,7 @@ from puzzlebox.envs.table import mdp_from_gymnasium
 from puzzlebox.errors import UsageError
 from puzzlebox.types import MDP
 
-SOLVERS = [value_iteration, policy_iteration, modified_policy_iteration]
+SOLVERS = [value_iteration, policy_iteration, modified_policy_iteration, ordered_value_iteration]
 NORTH, EAST, SOUTH, WEST = range(4)
 
 

@@ -18,6 +18,8 @@ from puzzlebox.errors import UsageError
 from puzzlebox.ops import bellman
 from puzzlebox.types import MDP, ArrayLike
 
+_q_table = jax.jit(bellman.action_values)
+
 
 class Solution(NamedTuple):
     """The optimal values and policy of an MDP, with the proof of how exact they are.
@@ -66,7 +68,7 @@ def check_discount(discount: float) -> None:
 def q_table(mdp: MDP, values: ArrayLike, discount: float) -> np.ndarray:
     """Action values in float64, [S, U]."""
     with jax.enable_x64(True):
-        return np.asarray(bellman.action_values(mdp, values, discount))
+        return np.asarray(_q_table(mdp, values, discount))
 
 
 def evaluate_policy(mdp: MDP, policy: ArrayLike, discount: float) -> np.ndarray:
