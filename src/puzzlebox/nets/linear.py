@@ -1,0 +1,110 @@
+"""A linear layer, with or without a low-rank adapter: y = x W + b, or y = x W + b + s · (x A) B.
+
+LoRA (Hu et al. 2021, arXiv 2106.09685) trains only A and B; B starts at zero, so training starts at the model itself.
+
+Departure: weights are kept as ``[inputs, outputs]``, the transpose of what PyTorch files hold; the reader turns them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from puzzlebox.errors import UsageError
+from puzzlebox.types import Array, Key
+
+
+class Linear(eqx.Module):
+    """x ``[..., inputs]`` -> ``[..., outputs]``; ``lora_a [inputs, rank]`` and ``lora_b [rank, outputs]`` or None."""
+
+    weight: Array
+    bias: Array | None = None
+    lora_a: Array | None = None
+    lora_b: Array | None = None
+    lora_scale: float = eqx.field(default=1.0, static=True)
+
+    def __call__(self, x: Array) -> Array:
+        y = x @ self.weight
+        if self.lora_a is not None:
+            y = y + self.lora_scale * ((x @ self.lora_a) @ self.lora_b)
+        return y if self.bias is None else y + self.bias
+
+
+def linear(key: Key, inputs: int, outputs: int, bias: bool, std: float = 0.02) -> Linear:
+    """A new layer: normal weights with standard deviation ``std``, bias 0."""
+    return Linear(std * jax.random.normal(key, (inputs, outputs)), jnp.zeros(outputs) if bias else None)
+
+
+def add_lora(model: Any, rank: int, alpha: float, targets: tuple[str, ...], key: Key) -> Any:
+    """``model`` with fresh adapters on every `Linear` whose field name is in ``targets`` ("all": every one).
+
+    The adapter's output is scaled by alpha / rank. A is uniform in ±1/√inputs (as peft's default), B zero. Raises
+    UsageError when a target is no layer of the model.
+    """
+    places = linear_layers(model)
+    names = {name for name, _ in places}
+    for target in targets:
+        if target != "all" and target not in names:
+            raise UsageError(f"lora_targets names '{target}'; this model's layers are: {', '.join(sorted(names))}, all")
+    chosen = [where for name, where in places if "all" in targets or name in targets]
+
+    def adapted(layer: Linear, key: Key) -> Linear:
+        inputs, outputs = layer.weight.shape
+        bound = 1.0 / math.sqrt(inputs)
+        a = jax.random.uniform(key, (inputs, rank), minval=-bound, maxval=bound)
+        return Linear(layer.weight, layer.bias, a, jnp.zeros((rank, outputs)), alpha / rank)
+
+    keys = jax.random.split(key, len(chosen))
+    layers = [adapted(where(model), k) for where, k in zip(chosen, keys, strict=True)]
+    return eqx.tree_at(lambda m: [where(m) for where in chosen], model, layers)
+
+
+def merge_lora(model: Any) -> Any:
+    """``model`` with every adapter added into its weight: the same function without adapters."""
+
+    def merged(layer: Any) -> Any:
+        if not isinstance(layer, Linear) or layer.lora_a is None:
+            return layer
+        return Linear(layer.weight + layer.lora_scale * (layer.lora_a @ layer.lora_b), layer.bias)
+
+    return jax.tree.map(merged, model, is_leaf=is_linear)
+
+
+def trainable(model: Any) -> Any:
+    """A tree of True and False like ``model``: the adapters where there are any, otherwise every floating array."""
+    adapted = any(isinstance(x, Linear) and x.lora_a is not None for x in jax.tree.leaves(model, is_leaf=is_linear))
+    if not adapted:
+        return jax.tree.map(eqx.is_inexact_array, model)
+
+    def mark(layer: Any) -> Any:
+        nothing = jax.tree.map(lambda _: False, layer)
+        if not isinstance(layer, Linear) or layer.lora_a is None:
+            return nothing
+        return eqx.tree_at(lambda x: (x.lora_a, x.lora_b), nothing, (True, True))
+
+    return jax.tree.map(mark, model, is_leaf=is_linear)
+
+
+def is_linear(x: Any) -> bool:
+    return isinstance(x, Linear)
+
+
+def linear_layers(model: Any) -> list[tuple[str, Callable[[Any], Linear]]]:
+    """Every `Linear` of the model: the name of its field and a function that picks it out."""
+    places = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_linear)[0]
+    found = []
+    for path, leaf in places:
+        if is_linear(leaf):
+            found.append((path[-1].name, lambda m, path=path: _follow(m, path)))
+    return found
+
+
+def _follow(tree: Any, path: tuple) -> Any:
+    for step in path:
+        tree = getattr(tree, step.name) if hasattr(step, "name") else tree[step.idx]
+    return tree
