@@ -1,0 +1,264 @@
+"""Acting with a language model: prompts and a key make a `Trajectory` of tokens.
+
+The prompt is read once (prefill), also where a group of completions shares it; then one compiled loop draws a token per
+row and step until every row has stopped. Lengths are rounded up to a few sizes, so that it rarely compiles again.
+
+Temperature divides the logits; the recorded log-probability is that of the divided logits (at temperature 0, of the
+logits themselves) before top-k and top-p cut them. Sources: Holtzman et al. 2020 (top-p), Fan et al. 2018 (top-k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.errors import UsageError
+from puzzlebox.nets.decoder import Cache, Decoder
+from puzzlebox.types import Array, Key, Trajectory
+
+CHUNK = 16  # tokens drawn between two looks for stop strings
+Finished = Callable[[list[int]], bool]  # a row's completion so far -> does it hold a stop string?
+
+
+class Sampling(NamedTuple):
+    """How a token is chosen. ``temperature`` 0 takes the likeliest; ``top_k`` 0 and ``top_p`` 1 cut nothing."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Writing(NamedTuple):
+    """Completions under way: ``N`` is the most tokens a row may take, ``count`` how many steps were taken."""
+
+    cache: Cache
+    tokens: Array  # int32 [B, N]
+    log_prob: Array  # [B, N]
+    mask: Array  # bool [B, N]: drawn, stop token included
+    done: Array  # bool [B]
+    count: Array  # int32
+    key: Key
+
+
+def generate(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    key: Key,
+    *,
+    max_tokens: int,
+    sampling: Sampling = Sampling(),  # noqa: B008
+    group: int = 1,
+    stop_ids: Sequence[int] = (),
+    finished: Finished | None = None,
+    pad_id: int = 0,
+) -> Trajectory:
+    """``group`` completions of every prompt, at most ``max_tokens`` long: rows ``[len(prompts) · group, T]``.
+
+    Row i · group + j is completion j of prompt i. ``terminated`` is True at a row's stop token (one of ``stop_ids``, or
+    the token that made ``finished`` true), ``truncated`` at the last token of a row that was cut off; ``reward`` is 0.
+    Raises UsageError for an empty prompt, or one that leaves no room in the model's context.
+    """
+    check_prompts(decoder, prompts, max_tokens)
+    writing, read = begin(decoder, prompts, key, max_tokens, sampling, group, stop_ids, pad_id)
+    stops = jnp.asarray(list(stop_ids), jnp.int32)
+    while int(writing.count) < max_tokens and not bool(writing.done.all()):
+        if finished is not None:
+            writing = stop_strings(writing, finished)
+        limit = max_tokens if finished is None else min(int(writing.count) + CHUNK, max_tokens)
+        writing = advance(decoder, writing, stops, jnp.int32(limit), sampling.temperature, *sampling[1:], pad_id)
+    if finished is not None:
+        writing = stop_strings(writing, finished)
+    ended = np.isin(np.asarray(writing.tokens), np.asarray(stop_ids, int)).any(axis=1)
+    whole = ended if finished is None else np.asarray(writing.done)
+    return trajectory(read, writing, jnp.asarray(whole), pad_id)
+
+
+def begin(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    key: Key,
+    max_tokens: int,
+    sampling: Sampling,
+    group: int,
+    stop_ids: Sequence[int],
+    pad_id: int,
+) -> tuple[Writing, Array]:
+    """Reads the prompts and draws every row's first token; also returns the padded prompts ``[B, P]``."""
+    length = bucket(max(len(prompt) for prompt in prompts))
+    rows = np.full((len(prompts), length), pad_id, np.int32)
+    for row, prompt in zip(rows, prompts, strict=True):
+        row[length - len(prompt) :] = prompt
+    start = np.array([length - len(prompt) for prompt in prompts], np.int32)
+    stops = jnp.asarray(list(stop_ids), jnp.int32)
+    writing = _begin(
+        decoder, rows, start, key, stops, sampling.temperature, max_tokens, group, sampling.top_k, sampling.top_p
+    )
+    return writing, jnp.repeat(jnp.asarray(rows), group, axis=0)
+
+
+@eqx.filter_jit
+def _begin(decoder, rows, start, key, stops, temperature, max_tokens, group, top_k, top_p) -> Writing:
+    hidden, cache = decoder.extend(rows, decoder.empty_cache(start, rows.shape[1] + max_tokens))
+    logits = decoder.logits(hidden[:, -1])
+    share = lambda x: jnp.repeat(x, group, axis=0)  # noqa: E731
+    cache = cache._replace(
+        keys=tuple(map(share, cache.keys)), values=tuple(map(share, cache.values)), start=share(cache.start)
+    )
+    key, draw_key = jax.random.split(key)
+    token, log_prob = draw(share(logits), draw_key, temperature, top_k, top_p)
+    empty = jnp.zeros((token.shape[0], max_tokens))
+    done = (token[:, None] == stops).any(axis=1)
+    return Writing(
+        cache,
+        empty.astype(jnp.int32).at[:, 0].set(token),
+        empty.at[:, 0].set(log_prob),
+        empty.astype(bool).at[:, 0].set(True),
+        done,
+        jnp.int32(1),
+        key,
+    )
+
+
+@eqx.filter_jit(donate="all-except-first")
+def advance(decoder, writing: Writing, stops, limit, temperature, top_k, top_p, pad_id) -> Writing:
+    """Draws tokens until every row is done or ``limit`` were drawn."""
+
+    def body(w: Writing) -> Writing:
+        key, draw_key = jax.random.split(w.key)
+        last = jax.lax.dynamic_slice_in_dim(w.tokens, w.count - 1, 1, axis=1)
+        hidden, cache = decoder.extend(last, w.cache)
+        token, log_prob = draw(decoder.logits(hidden[:, -1]), draw_key, temperature, top_k, top_p)
+        live = ~w.done
+        return Writing(
+            cache,
+            w.tokens.at[:, w.count].set(jnp.where(live, token, pad_id)),
+            w.log_prob.at[:, w.count].set(jnp.where(live, log_prob, 0.0)),
+            w.mask.at[:, w.count].set(live),
+            w.done | (token[:, None] == stops).any(axis=1),
+            w.count + 1,
+            key,
+        )
+
+    return jax.lax.while_loop(lambda w: (w.count < limit) & ~w.done.all(), body, writing)
+
+
+def draw(logits: Array, key: Key, temperature, top_k: int, top_p: float) -> tuple[Array, Array]:
+    """One token per row of ``logits [B, V]``, and its log-probability."""
+
+    def likeliest(_: Array) -> tuple[Array, Array]:
+        token = jnp.argmax(logits, axis=-1)
+        return token, logits
+
+    def sampled(_: Array) -> tuple[Array, Array]:
+        scaled = logits / temperature
+        return jax.random.categorical(key, cut(scaled, top_k, top_p)), scaled
+
+    token, scaled = jax.lax.cond(jnp.asarray(temperature) > 0, sampled, likeliest, logits)
+    chosen = jnp.take_along_axis(scaled, token[:, None], axis=-1)[:, 0]
+    return token.astype(jnp.int32), chosen - jax.nn.logsumexp(scaled, axis=-1)
+
+
+def cut(logits: Array, top_k: int, top_p: float) -> Array:
+    """``logits [B, V]`` with −inf outside the ``top_k`` likeliest, and outside the fewest that hold ``top_p``."""
+    if top_k:
+        least = jax.lax.top_k(logits, min(top_k, logits.shape[-1]))[0][:, -1:]
+        logits = jnp.where(logits >= least, logits, -jnp.inf)
+    if top_p < 1.0:
+        probs = jax.nn.softmax(logits)
+
+        # The nucleus is {p ≥ t} for the largest t that leaves enough: halving finds t without a sort of V numbers.
+        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = bounds
+            middle = (low + high) / 2
+            enough = jnp.where(probs >= middle, probs, 0).sum(-1, keepdims=True) >= top_p
+            return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+        top = probs.max(-1, keepdims=True)
+        least, _ = jax.lax.fori_loop(0, 32, halve, (jnp.zeros_like(top), top * (1 + 1e-6)))
+        logits = jnp.where(probs >= least, logits, -jnp.inf)
+    return logits
+
+
+def stop_strings(writing: Writing, finished: Finished) -> Writing:
+    """Ends the rows whose completion holds a stop string; tokens behind the one that completed it are dropped."""
+    count, mask, done = int(writing.count), np.array(writing.mask), np.array(writing.done)
+    tokens = np.asarray(writing.tokens)
+    for row in np.flatnonzero(mask[:, :count].any(axis=1)):
+        completion = tokens[row, mask[row]].tolist()
+        if not finished(completion):
+            continue
+        few, many = 0, len(completion)  # the shortest beginning that is finished
+        while many - few > 1:
+            middle = (few + many) // 2
+            few, many = (few, middle) if finished(completion[:middle]) else (middle, many)
+        mask[row, many:] = False
+        done[row] = True
+    return writing._replace(mask=jnp.asarray(mask), done=jnp.asarray(done))
+
+
+@eqx.filter_jit
+def trajectory(read: Array, writing: Writing, whole: Array, pad_id: int) -> Trajectory:
+    """Prompts ``[B, P]`` padded on the left and their completions as rows that are padded on the right."""
+    length = read.shape[1]
+    tokens = jnp.concatenate([read, jnp.where(writing.mask, writing.tokens, pad_id)], axis=1)
+    place = jnp.arange(tokens.shape[1]) + writing.cache.start[:, None]
+    inside = place < tokens.shape[1]
+    place = jnp.minimum(place, tokens.shape[1] - 1)
+
+    def shift(x: Array, fill) -> Array:
+        return jnp.where(inside, jnp.take_along_axis(x, place, axis=1), fill)
+
+    def behind(x: Array) -> Array:
+        return shift(jnp.pad(x, ((0, 0), (length, 0))), 0)[:, 1:]
+
+    row, mask = shift(tokens, pad_id), behind(writing.mask).astype(bool)
+    last = mask & ~jnp.pad(mask[:, 1:], ((0, 0), (0, 1)))
+    return Trajectory(
+        observation=row[:, :-1],
+        action=row[:, 1:],
+        log_prob=behind(writing.log_prob) * mask,
+        reward=jnp.zeros(mask.shape),
+        terminated=last & whole[:, None],
+        truncated=last & ~whole[:, None],
+        next_observation=row[:, 1:],
+        mask=mask,
+    )
+
+
+def completions(trajectory: Trajectory) -> list[list[int]]:
+    """The tokens that the policy chose in each row, stop token included."""
+    action, mask = np.asarray(trajectory.action), np.asarray(trajectory.mask)
+    return [row[chosen].tolist() for row, chosen in zip(action, mask, strict=True)]
+
+
+def trim(trajectory: Trajectory) -> Trajectory:
+    """Without the columns at the end that are padding in every row, but for rounding up."""
+    used = np.flatnonzero(np.asarray(trajectory.mask).any(axis=0))
+    length = bucket(int(used[-1]) + 1 if used.size else 1)
+    return trajectory if length >= trajectory.mask.shape[1] else jax.tree.map(lambda x: x[:, :length], trajectory)
+
+
+def check_prompts(decoder: Decoder, prompts: Sequence[Sequence[int]], max_tokens: int) -> None:
+    """Raises UsageError for a prompt without tokens or too long for the context."""
+    context = decoder.config.context
+    for number, prompt in enumerate(prompts, 1):
+        if not prompt:
+            raise UsageError(f"prompt {number} is empty; a prompt needs at least one token")
+        if len(prompt) + max_tokens > context:
+            raise UsageError(
+                f"prompt {number} has {len(prompt)} tokens, and {max_tokens} more do not fit into the model's context "
+                f"of {context}; shorten it or generate at most {max(0, context - len(prompt))}"
+            )
+
+
+def bucket(length: int) -> int:
+    """``length`` rounded up to 8, 16, 24, 32, 48, 64, 96, 128, …: few sizes, at most half of one wasted."""
+    size = 8
+    while size < length:
+        size += max(8, 1 << (size.bit_length() - 2))
+    return size
