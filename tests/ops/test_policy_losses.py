@@ -44,6 +44,15 @@ def test_clipped_policy_loss_by_hand():
     np.testing.assert_array_equal(is_clipped(old + jnp.log(ratio), old, 0.2), [1, 1, 1, 1, 0])
 
 
+def test_a_higher_upper_bound_by_hand():
+    # ε = 0.2, ε_high = 0.28: 1.5, +1 -> 1.28;   1.25, +1 -> 1.25;   1.5, −1 -> −1.5;   0.5, −1 -> −0.8
+    ratio, advantage = jnp.array([1.5, 1.25, 1.5, 0.5]), jnp.array([1.0, 1.0, -1.0, -1.0])
+    old = jnp.full(4, -1.3)
+    loss = clipped_policy_loss(old + jnp.log(ratio), old, advantage, 0.2, clip_high=0.28)
+    np.testing.assert_allclose(loss, [-1.28, -1.25, 1.5, 0.8], rtol=1e-5)
+    np.testing.assert_array_equal(is_clipped(old + jnp.log(ratio), old, 0.2, clip_high=0.28), [1, 0, 1, 1])
+
+
 def test_at_the_old_policy_ppo_is_the_policy_gradient():
     log_prob, advantage = jnp.array([-0.3, -1.2]), jnp.array([0.7, -2.0])
     ppo = jax.grad(lambda x: clipped_policy_loss(x, log_prob, advantage, 0.2).sum())(log_prob)
