@@ -1,0 +1,212 @@
+"""Tensors of files against arrays of a `Decoder`: which is which, and how one becomes the other.
+
+A `Decoder`'s arrays are named by their path: ``layers.3.attention.query.weight``. Its linear weights are
+``[inputs, outputs]``; files hold the transpose, some hold query, key and value in one tensor, and gemma's norms are
+kept as weight − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.errors import UsageError
+from puzzlebox.nets.decoder import Decoder, DecoderConfig
+from puzzlebox.types import Array
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file.
+
+    ``kind``: ``same``; ``turned``, a transpose; ``minus_one``, weight − 1; of three arrays in one tensor ``columns``
+    (side by side), ``rows`` (of the transpose) and ``heads`` (rows: query, key, value of each head in turn); ``pairs``,
+    a transpose whose rows stand, head by head, in the order that rotates neighbours instead of halves.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    kind: str = "same"
+    heads: int = 0
+
+
+def unpack(tensor: Tensor, x: np.ndarray) -> list[np.ndarray]:
+    """The arrays of the decoder, one for each of ``tensor.paths``, from what the file holds."""
+    kind, rest = tensor.kind, x.shape[1:]
+    if kind == "turned":
+        return [x.T]
+    if kind == "minus_one":
+        return [x.astype(np.promote_types(x.dtype, np.float32)) + 1]
+    if kind == "columns":
+        return np.split(x, 3, axis=-1)
+    if kind == "rows":
+        return [part.T for part in np.split(x, 3)]
+    if kind == "heads":
+        parts = x.reshape(tensor.heads, 3, -1, *rest)
+        return [parts[:, i].reshape(-1, *rest).T for i in range(3)]
+    if kind == "pairs":
+        return [x.reshape(tensor.heads, -1, 2, *rest).swapaxes(1, 2).reshape(x.shape).T]
+    return [x]
+
+
+def pack(tensor: Tensor, parts: list[np.ndarray]) -> np.ndarray:
+    """What the file holds, from the decoder's arrays: `unpack` backwards."""
+    kind, x = tensor.kind, parts[0]
+    if kind == "turned":
+        return x.T
+    if kind == "minus_one":
+        return x - 1
+    if kind == "columns":
+        return np.concatenate(parts, axis=-1)
+    if kind == "rows":
+        return np.concatenate([part.T for part in parts])
+    if kind == "heads":
+        rest = x.T.shape[1:]
+        return np.stack([p.T.reshape(tensor.heads, -1, *rest) for p in parts], 1).reshape(-1, *rest)
+    if kind == "pairs":
+        x = x.T
+        return x.reshape(tensor.heads, 2, -1, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
+    return x
+
+
+def leaves(decoder: Decoder) -> dict[str, Any]:
+    """The decoder's arrays by path."""
+    flat = jax.tree_util.tree_flatten_with_path(decoder)[0]
+    return {path_name(path): leaf for path, leaf in flat}
+
+
+def path_name(path: tuple) -> str:
+    return ".".join(str(step.name) if hasattr(step, "name") else str(step.idx) for step in path)
+
+
+def skeleton(config: DecoderConfig) -> Decoder:
+    """A `Decoder` with shapes in place of arrays."""
+    return eqx.filter_eval_shape(Decoder, config, jax.random.key(0))
+
+
+def build(
+    config: DecoderConfig,
+    table: Iterable[Tensor],
+    names: Iterable[str],
+    read: Callable[[str], np.ndarray],
+    dtype: Any,
+    source: str,
+) -> Decoder:
+    """A `Decoder` from a file with tensors ``names``, one at a time through ``read``.
+
+    Arrays become ``dtype``; gemma's norms at least float32, because 1 + w needs more digits than w. Raises UsageError
+    for tensors that are missing, not expected, or of another shape, before or as soon as it meets them.
+    """
+    table, names = list(table), set(names)
+    expected = {tensor.name for tensor in table}
+    for what, some in (("lacks", expected - names), ("holds unexpected", names - expected)):
+        if some:
+            more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+            raise UsageError(
+                f"{source} {what} {'tensors' if len(some) > 1 else 'the tensor'} {', '.join(sorted(some)[:3])}{more}; "
+                "it does not fit its own configuration"
+            )
+    shapes = {path: leaf.shape for path, leaf in leaves(skeleton(config)).items()}
+    values: dict[str, Array] = {}
+    for tensor in table:
+        x = read(tensor.name)
+        wanted = expected_shape(tensor, shapes)
+        if x.shape != wanted:
+            raise UsageError(f"{source}: tensor {tensor.name} has shape {x.shape}, its configuration asks for {wanted}")
+        kept = jnp.promote_types(dtype, jnp.float32) if tensor.kind == "minus_one" else dtype
+        for path, part in zip(tensor.paths, unpack(tensor, x), strict=True):
+            values[path] = jnp.asarray(np.ascontiguousarray(part).astype(kept))
+    return jax.tree_util.tree_map_with_path(lambda path, _: values[path_name(path)], skeleton(config))
+
+
+def expected_shape(tensor: Tensor, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    first = shapes[tensor.paths[0]]
+    if tensor.kind == "columns":
+        return (*first[:-1], len(tensor.paths) * first[-1])
+    return (len(tensor.paths) * first[-1], *first[:-1]) if tensor.kind not in ("same", "minus_one") else first
+
+
+def huggingface_tensors(c: DecoderConfig, family: str) -> list[Tensor]:
+    """The tensors of a Hugging Face model of this family and shape."""
+    if family == "gpt2":
+        return gpt2_tensors(c)
+    if family == "gpt_neox":
+        return neox_tensors(c)
+    scale = "minus_one" if family.startswith("gemma") else "same"
+    table = [Tensor("model.embed_tokens.weight", ("embedding",)), Tensor("model.norm.weight", ("norm.weight",), scale)]
+    norms = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feed_forward_norm"}
+    if c.sandwich:
+        norms |= {"post_attention_layernorm": "attention_post_norm", "pre_feedforward_layernorm": "feed_forward_norm"}
+        norms |= {"post_feedforward_layernorm": "feed_forward_post_norm"}
+    if c.qk_norm:
+        norms |= {"self_attn.q_norm": "attention.query_norm", "self_attn.k_norm": "attention.key_norm"}
+    for i in range(c.num_layers):
+        file, tree = f"model.layers.{i}", f"layers.{i}"
+        table += [Tensor(f"{file}.{n}.weight", (f"{tree}.{path}.weight",), scale) for n, path in norms.items()]
+        for n, path in LAYER_LINEARS.items():
+            table.append(Tensor(f"{file}.{n}.weight", (f"{tree}.{path}.weight",), "turned"))
+            if has_bias(c, path):
+                table.append(Tensor(f"{file}.{n}.bias", (f"{tree}.{path}.bias",)))
+    return table + output_tensors(c, "lm_head.weight")
+
+
+LAYER_LINEARS = {
+    "self_attn.q_proj": "attention.query",
+    "self_attn.k_proj": "attention.key",
+    "self_attn.v_proj": "attention.value",
+    "self_attn.o_proj": "attention.out",
+    "mlp.gate_proj": "feed_forward.gate",
+    "mlp.up_proj": "feed_forward.up",
+    "mlp.down_proj": "feed_forward.down",
+}
+
+
+def has_bias(c: DecoderConfig, path: str) -> bool:
+    if path == "attention.out":
+        return c.out_bias
+    return c.qkv_bias if path.startswith("attention") else c.mlp_bias
+
+
+def output_tensors(c: DecoderConfig, name: str) -> list[Tensor]:
+    return [] if c.tied else [Tensor(name, ("output.weight",), "turned")]
+
+
+def qkv(tree: str, leaf: str) -> tuple[str, ...]:
+    return tuple(f"{tree}.attention.{part}.{leaf}" for part in ("query", "key", "value"))
+
+
+def gpt2_tensors(c: DecoderConfig) -> list[Tensor]:
+    """GPT-2's linear weights are already ``[inputs, outputs]``; query, key and value stand side by side."""
+    table = [Tensor("transformer.wte.weight", ("embedding",)), Tensor("transformer.wpe.weight", ("positions",))]
+    table += [Tensor(f"transformer.ln_f.{leaf}", (f"norm.{leaf}",)) for leaf in ("weight", "bias")]
+    names = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm", "attn.c_proj": "attention.out"}
+    names |= {"mlp.c_fc": "feed_forward.up", "mlp.c_proj": "feed_forward.down"}
+    for i in range(c.num_layers):
+        for leaf in ("weight", "bias"):
+            table.append(Tensor(f"transformer.h.{i}.attn.c_attn.{leaf}", qkv(f"layers.{i}", leaf), "columns"))
+            table += [Tensor(f"transformer.h.{i}.{n}.{leaf}", (f"layers.{i}.{p}.{leaf}",)) for n, p in names.items()]
+    return table + output_tensors(c, "lm_head.weight")
+
+
+def neox_tensors(c: DecoderConfig) -> list[Tensor]:
+    table = [Tensor("gpt_neox.embed_in.weight", ("embedding",))]
+    table += [Tensor(f"gpt_neox.final_layer_norm.{leaf}", (f"norm.{leaf}",)) for leaf in ("weight", "bias")]
+    norms = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feed_forward_norm"}
+    linears = {"attention.dense": "attention.out"}
+    linears |= {"mlp.dense_h_to_4h": "feed_forward.up", "mlp.dense_4h_to_h": "feed_forward.down"}
+    for i in range(c.num_layers):
+        file, tree = f"gpt_neox.layers.{i}", f"layers.{i}"
+        for leaf in ("weight", "bias"):
+            table += [Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",)) for n, p in norms.items()]
+            if leaf == "weight" or c.qkv_bias:
+                name = f"{file}.attention.query_key_value.{leaf}"
+                table.append(Tensor(name, qkv(tree, leaf), "heads", c.num_heads))
+            kind = "turned" if leaf == "weight" else "same"
+            for n, p in linears.items():
+                if leaf == "weight" or has_bias(c, p):
+                    table.append(Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",), kind))
+    return table + output_tensors(c, "embed_out.weight")
