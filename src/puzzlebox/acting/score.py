@@ -19,15 +19,18 @@ def score(
     mask: Array,
     count: int | None = None,
     temperature: ArrayLike = 1.0,
+    positions: Array | None = None,
+    segments: Array | None = None,
 ) -> tuple[Array, Array]:
     """log π(action) and the entropy of π (nats) where ``mask`` is True, 0 elsewhere; all ``[B, T]``.
 
     ``count`` is the largest number of masked entries in any row (None: T): logits are made for so many only.
-    ``temperature`` divides the logits as it did when the tokens were drawn.
+    ``temperature`` divides the logits as it did when the tokens were drawn. Packed rows give ``positions`` and
+    ``segments`` (see `Decoder.read`).
     """
     length = observation.shape[1]
     count = length if count is None else min(count, length)
-    hidden = decoder.read(observation)
+    hidden = decoder.read(observation, positions, segments)
     chosen = jnp.argsort(~mask, axis=1, stable=True)[:, :count]  # a row's masked places first, in their order
     picked = jnp.take_along_axis(hidden, chosen[..., None], axis=1)
     target = jnp.take_along_axis(action, chosen, axis=1)

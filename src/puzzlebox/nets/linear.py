@@ -46,12 +46,7 @@ def add_lora(model: Any, rank: int, alpha: float, targets: tuple[str, ...], key:
     The adapter's output is scaled by alpha / rank. A is uniform in ±1/√inputs (as peft's default), B zero. Raises
     UsageError when a target is no layer of the model.
     """
-    places = linear_layers(model)
-    names = {name for name, _ in places}
-    for target in targets:
-        if target != "all" and target not in names:
-            raise UsageError(f"lora_targets names '{target}'; this model's layers are: {', '.join(sorted(names))}, all")
-    chosen = [where for name, where in places if "all" in targets or name in targets]
+    chosen = _chosen(model, targets)
 
     def adapted(layer: Linear, key: Key) -> Linear:
         inputs, outputs = layer.weight.shape
@@ -62,6 +57,22 @@ def add_lora(model: Any, rank: int, alpha: float, targets: tuple[str, ...], key:
     keys = jax.random.split(key, len(chosen))
     layers = [adapted(where(model), k) for where, k in zip(chosen, keys, strict=True)]
     return eqx.tree_at(lambda m: [where(m) for where in chosen], model, layers)
+
+
+def scaled_layers(model: Any, rank: int, alpha: float, targets: tuple[str, ...]) -> Any:
+    """What `add_lora` makes, without the adapters: the part that stays as it is while they train."""
+    chosen = _chosen(model, targets)
+    layers = [Linear(where(model).weight, where(model).bias, None, None, alpha / rank) for where in chosen]
+    return eqx.tree_at(lambda m: [where(m) for where in chosen], model, layers)
+
+
+def _chosen(model: Any, targets: tuple[str, ...]) -> list[Callable[[Any], Linear]]:
+    places = linear_layers(model)
+    names = {name for name, _ in places}
+    for target in targets:
+        if target != "all" and target not in names:
+            raise UsageError(f"lora_targets names '{target}'; this model's layers are: {', '.join(sorted(names))}, all")
+    return [where for name, where in places if "all" in targets or name in targets]
 
 
 def merge_lora(model: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Algorithms for language models: one file each."""

@@ -1,0 +1,89 @@
+"""Texts as rows of equal length: several texts share a row, and none sees another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from puzzlebox.errors import UsageError
+
+
+class Written(NamedTuple):
+    """One text as tokens; ``counts`` is True for those that are to be learned (a completion, not its prompt)."""
+
+    tokens: list[int]
+    counts: list[bool]
+
+
+class Rows(NamedTuple):
+    """Leaves ``[R, T]``: ``action`` is the token that follows ``observation``, ``mask`` True where it is learned.
+
+    ``segments`` numbers the texts of a row from 1 and is 0 in padding; ``positions`` starts at 0 in each.
+    """
+
+    observation: np.ndarray
+    action: np.ndarray
+    mask: np.ndarray
+    positions: np.ndarray
+    segments: np.ndarray
+
+
+def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True) -> Rows:
+    """Rows of ``length`` tokens; with ``share`` each text goes into the first row with room, longest texts first.
+
+    Raises UsageError for a text longer than ``length`` + 1 or one with nothing to learn.
+    """
+    order = range(len(texts))
+    if share:
+        order = sorted(order, key=lambda i: -len(texts[i].tokens))
+    rows: list[list[Written]] = []
+    room: list[int] = []
+    first_open = 0
+    for i in order:
+        needed = len(texts[i].tokens) - 1
+        if needed > length:
+            raise UsageError(
+                f"text {i + 1} has {needed + 1} tokens and a row takes {length + 1}; raise --length or shorten the text"
+            )
+        if not any(texts[i].counts[1:]):
+            raise UsageError(f"text {i + 1} has nothing to learn: its completion is empty")
+        place = next((r for r in range(first_open, len(rows)) if room[r] >= needed), None) if share else None
+        if place is None:
+            rows.append([])
+            room.append(length)
+            place = len(rows) - 1
+        rows[place].append(texts[i])
+        room[place] -= needed
+        while first_open < len(rows) and room[first_open] < 1:
+            first_open += 1
+    packed = Rows(*(np.zeros((len(rows), length), kind) for kind in (np.int32, np.int32, bool, np.int32, np.int32)))
+    packed.observation[:], packed.action[:] = pad_id, pad_id
+    for r, row in enumerate(rows):
+        at = 0
+        for number, text in enumerate(row, 1):
+            end = at + len(text.tokens) - 1
+            packed.observation[r, at:end], packed.action[r, at:end] = text.tokens[:-1], text.tokens[1:]
+            packed.mask[r, at:end] = text.counts[1:]
+            packed.positions[r, at:end] = np.arange(end - at)
+            packed.segments[r, at:end] = number
+            at = end
+    return packed
+
+
+def take(rows: Rows, chosen: np.ndarray) -> Rows:
+    """Those rows."""
+    return jax.tree.map(lambda x: x[chosen], rows)
+
+
+def batch_indices(count: int, batch: int, iteration: int, seed: Sequence[int]) -> np.ndarray:
+    """Which of ``count`` items make batch number ``iteration``: every pass over them is in a new order.
+
+    A batch may span two passes. The answer depends on the arguments alone, so a resumed run goes on where it stopped.
+    """
+    places = np.arange(iteration * batch, (iteration + 1) * batch)
+    passes = np.unique(places // count)
+    orders = {p: np.random.default_rng([*seed, int(p)]).permutation(count) for p in passes}
+    return np.array([orders[place // count][place % count] for place in places])
