@@ -36,13 +36,7 @@ def make(name: str) -> Any:
 
     Raises UsageError for an unknown name (with the nearest ones) or option.
     """
-    base, *settings = name.split(",")
-    options: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"'{setting}' in '{name}' is no option; write NAME,option=value")
-        options[key.strip().replace("-", "_")] = value.strip()
+    base, options = read_options(name)
     prefix, colon, rest = base.partition(":")
     if colon and prefix == "gym":
         from puzzlebox.envs.gymnasium_host import make_gymnasium
@@ -65,6 +59,18 @@ def make(name: str) -> Any:
     module, _, attribute = ENVIRONMENTS[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
     return configure(base, constructor(), options)
+
+
+def read_options(name: str) -> tuple[str, dict[str, str]]:
+    """``"grid/toy,slip=0.1"`` as the name and its options, still text; raises UsageError for an option without =."""
+    base, *settings = name.split(",")
+    options: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"'{setting}' in '{name}' is no option; write NAME,option=value")
+        options[key.strip().replace("-", "_")] = value.strip()
+    return base, options
 
 
 def configure(name: str, env: Any, options: dict[str, str]) -> Any:

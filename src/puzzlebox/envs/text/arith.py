@@ -1,0 +1,123 @@
+"""Arithmetic in four levels, each with worked steps that use only what the level before taught.
+
+- sum: ``7+8=`` → ``15``
+- sums: ``27+48=`` → ``7+8=15,1+2+4=7#75``: column by column from the right, the carry first
+- precedence: ``3+4*2=`` → ``4*2=8,3+8=11#11``
+- brackets: ``(3+4)*(2+1)=`` → ``3+4=7,2+1=3,7*3=21#21``: what a bracket holds is at most 9
+
+No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends with ``=``.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+
+from puzzlebox.envs.text import answers
+from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.fields import check_fields, param
+
+LEVELS = ("sum", "sums", "precedence", "brackets")
+PRECEDENCE = (("+", "*"), ("-", "*"), ("*", "+"), ("*", "-"))
+# what a product of level brackets is made of: a digit, or a bracket that holds 0 to 9; text, steps, value
+FACTORS = [
+    *((str(a), [], a) for a in range(10)),
+    *((f"({a}+{b})", [f"{a}+{b}={a + b}"], a + b) for a in range(10) for b in range(10 - a)),
+    *((f"({a}-{b})", [f"{a}-{b}={a - b}"], a - b) for a in range(10) for b in range(a + 1)),
+]
+
+
+class Arith(eqx.Module):
+    """Calculate an expression. Reward 1 where the answer is right, else 0; the steps are not judged.
+
+    plain: the integer alone at level sum, elsewhere exactly one ``#`` with the integer and nothing behind it.
+    chat: the last number of the text (`answers.last_number`) equals the result.
+    """
+
+    level: str = param("sum", "how hard the expressions are", choices=LEVELS)
+    digits: int = param(2, "digits a number may have at level sums", low=2, high=12)
+    style: str = param("plain", "plain: 3+4*2= for small models; chat: a request in words", choices=("plain", "chat"))
+
+    levels = LEVELS
+    held_out = True
+
+    def __check_init__(self):
+        check_fields(self)
+
+    @property
+    def chat(self) -> bool:
+        return self.style == "chat"
+
+    @property
+    def max_tokens(self) -> int:
+        if self.chat:
+            return 64 + (self.level == "sums") * 12 * self.digits
+        return {"sum": 4, "sums": 11 * self.digits + 4, "precedence": 20, "brackets": 26}[self.level]
+
+    def examples(self, split: str, count: int, seed: int) -> list[Example]:
+        sizes = {"sum": 100, "sums": 100**self.digits, "precedence": 4000, "brackets": len(FACTORS) ** 2}
+        return choose(sizes[self.level], self._problem, split, count, seed)
+
+    def reward(self, example: Example, completion: str) -> float:
+        return float(self.correct(example, completion))
+
+    def correct(self, example: Example, completion: str) -> bool:
+        if self.chat:
+            return answers.last_number(completion) == int(example.answer)
+        if self.level == "sum":
+            return answers.exact(completion, example.answer)
+        return answers.after_marker(completion, example.answer)
+
+    def hint(self, example: Example) -> str:
+        """The prompt that already tells the answer: ``#11`` on a line before a plain one."""
+        if self.chat:
+            return f"{example.prompt} The answer is {example.answer}; show how to get there."
+        return f"#{example.answer}\n{example.prompt}"
+
+    def _problem(self, index: int) -> Example | None:
+        made = {"sum": _sum, "sums": self._sums, "precedence": _precedence, "brackets": _brackets}[self.level](index)
+        if made is None:
+            return None
+        expression, steps, value = made
+        if self.chat:
+            shown = f"{', '.join(steps)}. The answer is {value}." if steps else f"The answer is {value}."
+            prompt = f"Calculate {expression}. Answer with a number."
+        else:
+            shown = f"{','.join(steps)}#{value}" if steps else str(value)
+            prompt = f"{expression}="
+        return Example(prompt, str(value), shown, {"expression": expression, "value": value})
+
+    def _sums(self, index: int):
+        a, b = divmod(index, 10**self.digits)
+        if a < 10 and b < 10:  # level sum has that prompt, with another completion
+            return None
+        steps, carry, left, right = [], 0, str(a)[::-1], str(b)[::-1]
+        for column in range(max(len(left), len(right))):
+            terms = ([carry] if carry else []) + [int(n[column]) for n in (left, right) if column < len(n)]
+            total = sum(terms)
+            steps.append("+".join(map(str, terms)) + f"={total}")
+            carry = total // 10
+        return f"{a}+{b}", steps, a + b
+
+
+def _sum(index: int):
+    a, b = divmod(index, 10)
+    return f"{a}+{b}", [], a + b
+
+
+def _precedence(index: int):
+    index, form = divmod(index, 4)
+    a, b, c = index // 100, index // 10 % 10, index % 10
+    first, second = PRECEDENCE[form]
+    if first == "*":
+        product, value = a * b, a * b + c if second == "+" else a * b - c
+        steps = [f"{a}*{b}={product}", f"{product}{second}{c}={value}"]
+    else:
+        product, value = b * c, a + b * c if first == "+" else a - b * c
+        steps = [f"{b}*{c}={product}", f"{a}{first}{product}={value}"]
+    return (f"{a}{first}{b}{second}{c}", steps, value) if value >= 0 else None
+
+
+def _brackets(index: int):
+    (left, left_steps, a), (right, right_steps, b) = (FACTORS[i] for i in divmod(index, len(FACTORS)))
+    steps = [*left_steps, *right_steps, f"{a}*{b}={a * b}"]
+    return (f"{left}*{right}", steps, a * b) if len(steps) > 1 else None
