@@ -134,7 +134,8 @@ def _answer(record: dict[str, Any], name: str, prompt: Text) -> Text:
         expected, found = forms if isinstance(prompt, str) else forms[::-1]
         raise Bad(f"column '{name}': {expected} was expected, as in 'prompt', found {found}")
     if isinstance(answer, tuple) and answer[-1]["role"] != "assistant":
-        raise Bad(f"column '{name}': the last message was expected to be the assistant's, found {answer[-1]['role']!r}")
+        role = answer[-1]["role"]
+        raise Bad(f"column '{name}': the last message was expected to be the assistant's, found the role {role!r}")
     return answer
 
 
@@ -204,9 +205,8 @@ def _check_unicode(text: str, name: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise Bad(
-            f"column '{name}': valid Unicode was expected, found half a surrogate pair at {error.start}"
-        ) from None
+        place = error.start
+        raise Bad(f"column '{name}': Unicode was expected, found half a surrogate pair at character {place}") from None
 
 
 def _is_number(value: Any) -> bool:

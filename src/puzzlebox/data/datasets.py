@@ -38,9 +38,10 @@ class Dataset(NamedTuple):
         return any(isinstance(row.prompt if row.text is None else row.text, tuple) for row in self.rows)
 
 
-def read(path: str | Path, kind: str | Sequence[str], skip_bad: bool = False) -> Dataset:
+def read(path: str | Path, kind: str | Sequence[str] = tuple(COLUMNS), skip_bad: bool = False) -> Dataset:
     """The data at ``path`` as rows of ``kind``, or of the first of several kinds whose columns are there.
 
+    Without ``kind`` it is the kind that needs the most columns, as in ``kind_of``.
     Raises ``UsageError`` for a file that cannot be read, missing columns, no rows, and the first broken row; with
     ``skip_bad`` broken rows are left out and listed in ``skipped``, unless all are broken.
     """
