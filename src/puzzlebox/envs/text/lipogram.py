@@ -23,7 +23,7 @@ from puzzlebox.envs.text.words import CONJUNCTIONS, DETERMINERS, FUNCTION, VERB_
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 
-TEXT = re.compile(r"[A-Za-z,;:'\" -]+[.!?]")
+TEXT = re.compile(r"[A-Za-z,;:'\" -]+[.!?][\"']?")
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 SHORTEST, LONGEST = 5, 30  # words
 KNOWN_SHARE = 0.8
@@ -60,7 +60,7 @@ class Lipogram(eqx.Module):
         found = faults(completion, self.letter, example.data["words"])
         if not found:
             return 1.0
-        if len(found) > 1 or self.letter not in completion.lower():
+        if found != [_letter_fault(self.letter)]:
             return 0.0
         words = WORD.findall(completion.lower())
         return self.partial * sum(self.letter not in word for word in words) / len(words)
@@ -92,8 +92,10 @@ def faults(completion: str, letter: str, topic_words: frozenset[str]) -> list[st
     distinct = set(words)
     found = []
     if letter in text.lower():
-        found.append(f"must not contain the letter {letter}")
-    if not text[0].isupper() or any(word[1:] != word[1:].lower() for word in spoken):
+        found.append(_letter_fault(letter))
+    if text.count('"') % 2:
+        found.append("must close its quotation marks")
+    if not text.lstrip("\"'")[:1].isupper() or any(word[1:] != word[1:].lower() for word in spoken):
         found.append("must start with a capital and not shout")
     if not SHORTEST <= len(words) <= LONGEST:
         found.append(f"must have {SHORTEST} to {LONGEST} words")
@@ -109,6 +111,10 @@ def faults(completion: str, letter: str, topic_words: frozenset[str]) -> list[st
     if not distinct & topic_words:
         found.append("must be about the topic")
     return found
+
+
+def _letter_fault(letter: str) -> str:
+    return f"must not contain the letter {letter}"
 
 
 def _repeats(words: list[str]) -> bool:
