@@ -94,7 +94,7 @@ def gguf(path, pre="gpt-2", model="gpt2", **extra):
         "<|im_start|>",
         "<|im_end|>",
         "<unk>",
-        "§§",
+        "<new>",
     ]
     writer = writing.GGUFWriter(str(path), "llama")
     writer.add_tokenizer_model(model)
@@ -120,7 +120,7 @@ def gguf(path, pre="gpt-2", model="gpt2", **extra):
         ("gpt-2", " ab ab", [256, 98, 256, 98]),  # Ġa is merged before ab
         ("gpt-2", "ab123", [257, 258, 51]),
         ("gpt-2", "12 <|im_end|>12", [258, 32, 262, 258]),
-        ("gpt-2", "a§§b", [97, 264, 98]),
+        ("gpt-2", "a<new>b", [97, 264, 98]),
         ("smollm", "ab123 1", [257, 49, 50, 51, 32, 49]),
         ("smollm", " 12", [32, 49, 50]),
         ("llama-bpe", " ab112", [259, 49, 258]),  # a piece that is a token is taken whole
@@ -203,6 +203,9 @@ def test_the_layouts_of_transformers_4_and_5(tmp_path):
     for tokenizer in (new, old):
         assert (tokenizer.eos_id, tokenizer.bos_id, tokenizer.pad_id, tokenizer.stop_ids) == (2, 1, 3, (2,))
         assert (tokenizer.eos_token, tokenizer.bos_token, tokenizer.chat_template) == ("</s>", "<s>", None)
+    differs = {"eos_token": "<turn>"}
+    assert Tokenizer.load(write(tmp_path / "old", words(), differs)).eos_id == 2  # then the map counts
+    assert Tokenizer.load(write(tmp_path / "old", words(), differs | {"added_tokens_decoder": {}})).eos_id == 4
     entries = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "y"}]
     assert Tokenizer.load(write(tmp_path / "new", words(), named | {"chat_template": entries})).chat_template == "y"
     with_file = write(tmp_path / "new", words(), named | {"chat_template": "x"}, template="é")
