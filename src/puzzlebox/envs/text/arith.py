@@ -10,7 +10,7 @@ No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends wi
 
 from __future__ import annotations
 
-import equinox as eqx
+import dataclasses
 
 from puzzlebox.envs.text import answers
 from puzzlebox.envs.text.task import Example, choose
@@ -26,7 +26,8 @@ FACTORS = [
 ]
 
 
-class Arith(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Arith:
     """Calculate an expression. Reward 1 where the answer is right, else 0; the steps are not judged.
 
     plain: the integer alone at level sum, elsewhere exactly one ``#`` with the integer and nothing behind it.
@@ -40,7 +41,7 @@ class Arith(eqx.Module):
     levels = LEVELS
     held_out = True
 
-    def __check_init__(self):
+    def __post_init__(self):
         check_fields(self)
 
     @property

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
-
-import equinox as eqx
 
 from puzzlebox.envs.text import answers
 from puzzlebox.envs.text.strings import nth_string, num_strings
@@ -17,7 +16,8 @@ OBJECTS = ("apple", "dog", "cup", "stone")
 KINDS = ("plain", "letters", "objects")
 
 
-class Count(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Count:
     """plain: ``aabab:a=`` → ``3``, strings over a, b, c; the completion must be the number alone.
     letters: how often a letter of an English word, or an e, occurs in it. objects: how often a thing is listed.
     In the latter two, requests in words, the last number of the text (`answers.last_number`) counts. Reward 1 or 0.
@@ -29,7 +29,7 @@ class Count(eqx.Module):
     levels = ()
     held_out = True
 
-    def __check_init__(self):
+    def __post_init__(self):
         check_fields(self)
 
     @property

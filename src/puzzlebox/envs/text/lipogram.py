@@ -11,11 +11,10 @@ rare, since its list of words, `words`, is short.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from itertools import pairwise
-
-import equinox as eqx
 
 from puzzlebox.envs.text.task import Example, choose
 from puzzlebox.envs.text.topics import TOPICS
@@ -31,7 +30,8 @@ UNENDING = (DETERMINERS | CONJUNCTIONS) - {"that", "this", "his", "each", "no"}
 ARTICLES = frozenset(("a", "an", "the"))
 
 
-class Lipogram(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Lipogram:
     """Write one sentence about a topic without a letter. Reward 1 for a sentence that the verifier accepts.
 
     A sentence whose only fault is the letter earns ``partial`` × (share of its words without the letter); everything
@@ -47,7 +47,7 @@ class Lipogram(eqx.Module):
     chat = True
     max_tokens = 48
 
-    def __check_init__(self):
+    def __post_init__(self):
         check_fields(self)
         if len(self.letter) != 1 or not "a" <= self.letter <= "z":
             raise UsageError(f"letter is '{self.letter}'; it must be one small letter from a to z")

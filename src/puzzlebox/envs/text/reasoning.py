@@ -11,8 +11,6 @@ import re
 from functools import lru_cache
 from typing import Any
 
-import equinox as eqx
-
 from puzzlebox.envs.text.task import Example, check_request, fill, is_test
 from puzzlebox.errors import UsageError, missing_extra, unknown
 from puzzlebox.fields import parse
@@ -22,7 +20,8 @@ REQUEST = "Write the final answer, and nothing else, between <answer> and </answ
 PATIENCE = 20  # items looked at per problem asked for
 
 
-class Reasoning(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Reasoning:
     """The answer is the text between the last pair of answer tags, or the whole completion if there is none.
 
     Reward: the dataset's score in [0, 1], partial where the dataset gives partial scores. Correct: a score of 1.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
-
-import equinox as eqx
 
 from puzzlebox.envs.text import answers
 from puzzlebox.envs.text.task import Example, choose
 from puzzlebox.fields import check_fields, param
 
 
-class Strings(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Strings:
     """Every string of 1 to ``length`` letters is equally likely, so most have full length. Reward 1 for the exact
     string, else 0; white space around it is ignored."""
 
@@ -23,7 +23,7 @@ class Strings(eqx.Module):
     held_out = True
     chat = False
 
-    def __check_init__(self):
+    def __post_init__(self):
         check_fields(self)
 
     @property

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
-
-import equinox as eqx
 
 from puzzlebox.envs.text.task import Example, check_request, fill
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 
 
-class Tiny(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Tiny:
     """One prompt, ``=``; a completion is any string of at most ``length`` letters of ``alphabet``.
 
     reward(y) = (number of the alphabet's first letter in y − penalty × number of other letters in y) / length,
@@ -23,13 +23,13 @@ class Tiny(eqx.Module):
     alphabet: str = param("abc", "the letters, 2 to 4 of them")
     length: int = param(3, "letters in the longest completion", low=1, high=6)
     penalty: float = param(0.5, "taken off for every letter that is not the first of the alphabet", low=0.0)
-    rewards: Mapping[str, float] | None = None
+    rewards: Mapping[str, float] | None = dataclasses.field(default=None, hash=False)
 
     levels = ()
     held_out = False
     chat = False
 
-    def __check_init__(self):
+    def __post_init__(self):
         check_fields(self)
         if not 2 <= len(set(self.alphabet)) == len(self.alphabet) <= 4 or "=" in self.alphabet:
             raise UsageError(f"alphabet is '{self.alphabet}'; it must be 2 to 4 different letters, none of them =")
