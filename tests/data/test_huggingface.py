@@ -18,8 +18,9 @@ from safetensors.numpy import load_file, save_file
 
 from puzzlebox.data.families import config_json, decoder_config, family_of
 from puzzlebox.data.huggingface import load_decoder, save_decoder
+from puzzlebox.data.tensors import skeleton
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.decoder import Decoder, DecoderConfig
+from puzzlebox.nets.decoder import DecoderConfig
 from puzzlebox.nets.linear import add_lora, merge_lora
 
 TESTS = Path(__file__).parent.parent
@@ -37,8 +38,13 @@ def make(directory, name):
 
 
 def log_probs(decoder, row):
-    found = np.asarray(jax.nn.log_softmax(eqx.filter_jit(decoder)(row[None])[0]))
+    found = np.asarray(eqx.filter_jit(lambda model, x: jax.nn.log_softmax(model(x)))(decoder, row[None]))[0]
     return found[np.arange(len(row) - 1), row[1:]]
+
+
+def small(config):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape), jnp.float32), skeleton(config))
 
 
 def same(a, b):
@@ -156,9 +162,7 @@ def test_every_default_decoder_has_a_family():
 
 
 def test_adapters_are_merged_when_saved(tmp_path):
-    decoder = Decoder(
-        DecoderConfig(61, width=16, num_heads=2, num_kv_heads=2, head_dim=8, hidden=24), jax.random.key(0)
-    )
+    decoder = small(DecoderConfig(61, width=16, num_heads=2, num_kv_heads=2, head_dim=8, hidden=24))
     adapted = add_lora(decoder, 2, 4.0, ("query", "down"), jax.random.key(1))
     adapted = eqx.tree_at(lambda m: m.layers[0].attention.query.lora_b, adapted, jnp.ones((2, 16)))
     save_decoder(adapted, tmp_path)
@@ -166,7 +170,7 @@ def test_adapters_are_merged_when_saved(tmp_path):
 
 
 def test_a_decoder_that_no_family_holds(tmp_path):
-    decoder = Decoder(DecoderConfig(61, width=16, num_layers=1, windows=(4,), mlp_bias=True), jax.random.key(0))
+    decoder = small(DecoderConfig(61, width=16, num_layers=1, windows=(4,), mlp_bias=True))
     with pytest.raises(UsageError, match="mistral comes nearest but lacks: mlp_bias True"):
         save_decoder(decoder, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -191,7 +191,7 @@ def rope(config: dict, base: float, kind: str) -> tuple[float, tuple]:
     if name == "linear":
         return base, ("linear", float(values["factor"]))
     if name == "llama3":
-        original = values.get("original_max_position_embeddings", config.get("max_position_embeddings"))
+        original = values.get("original_max_position_embeddings") or need(config, "max_position_embeddings")
         low, high = float(values["low_freq_factor"]), float(values["high_freq_factor"])
         return base, ("llama3", float(values["factor"]), low, high, int(original))
     raise UsageError(f"config.json has the rotary scaling '{name}'; supported are: default, linear, llama3")
@@ -304,7 +304,7 @@ def rope_json(c: DecoderConfig, family: str) -> dict:
     elif c.rope_scaling:
         names = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
         scaling = dict(zip(names, c.rope_scaling, strict=True))
-    old = {"rope_scaling": scaling} if c.rope_scaling else {}
+    old: dict[str, Any] = {"rope_scaling": scaling} if c.rope_scaling else {}
     full = scaling | {"rope_theta": c.rope_base}
     if family == "gemma3_text":
         sliding = {"rope_type": "default", "rope_theta": c.rope_local_base}

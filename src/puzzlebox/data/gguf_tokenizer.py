@@ -91,7 +91,7 @@ def build(reader: Any) -> Parts:
 
 def _library(tokens: list[str], merges: list[str], pre: str) -> tokenizers.Tokenizer:
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges if merge)]
     try:
         # Llama 3 takes a piece that is a token as it is, even where the merges do not lead to it.
         library = tokenizers.Tokenizer(models.BPE(vocabulary, pairs, ignore_merges=pre == "llama-bpe"))

@@ -110,7 +110,8 @@ def build(
                 f"{source} {what} {'tensors' if len(some) > 1 else 'the tensor'} {', '.join(sorted(some)[:3])}{more}; "
                 "it does not fit its own configuration"
             )
-    shapes = {path: leaf.shape for path, leaf in leaves(skeleton(config)).items()}
+    outline = skeleton(config)
+    shapes = {path: leaf.shape for path, leaf in leaves(outline).items()}
     values: dict[str, Array] = {}
     for tensor in table:
         x = read(tensor.name)
@@ -119,8 +120,8 @@ def build(
             raise UsageError(f"{source}: tensor {tensor.name} has shape {x.shape}, its configuration asks for {wanted}")
         kept = jnp.promote_types(dtype, jnp.float32) if tensor.kind == "minus_one" else dtype
         for path, part in zip(tensor.paths, unpack(tensor, x), strict=True):
-            values[path] = jnp.asarray(np.ascontiguousarray(part).astype(kept))
-    return jax.tree_util.tree_map_with_path(lambda path, _: values[path_name(path)], skeleton(config))
+            values[path] = jnp.asarray(np.array(part, dtype=kept, order="C"))  # a copy: jax would share a mapped file
+    return jax.tree_util.tree_map_with_path(lambda path, _: values[path_name(path)], outline)
 
 
 def expected_shape(tensor: Tensor, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Tokenizer:
         library = parts.library
         library.no_truncation()  # a tokenizer.json may carry either, and would silently cut or fill every text
         library.no_padding()
-        self._library = library
+        self.library = self._library = library
         self._text_library = library
         if parts.split_special:  # special tokens in a text are plain text, as for a byte tokenizer
             self._text_library = tokenizers.Tokenizer.from_str(library.to_str())
