@@ -221,7 +221,7 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="DIR", type=Path, nargs="+", help="run directories")
-    parser.add_argument("--metric", default="episode_return", help="a name in metrics.jsonl (default episode_return)")
+    parser.add_argument("--metric", default="", help="a name in metrics.jsonl (default: the return, reward or loss)")
 
 
 def bandit_arguments(parser: argparse.ArgumentParser) -> None:

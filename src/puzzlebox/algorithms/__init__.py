@@ -18,6 +18,8 @@ ALGORITHMS = {
     "actor_critic": "deep.actor_critic:ActorCritic",
     "dqn": "deep.dqn:DQN",
     "ppo": "deep.ppo:PPO",
+    "sft": "language.sft:SFT",
+    "grpo": "language.grpo:GRPO",
 }
 
 

@@ -60,6 +60,10 @@ class Agents:
         """The state of all agents before training, leaves ``[A, ...]``."""
         return self.init(self.swept, self.keys)
 
+    def compile(self, state: State) -> Callable:
+        """`advance` as a compiled program."""
+        return self.advance.lower(self.swept, state, np.int32(1)).compile()
+
     def shapes(self) -> State:
         """Shapes and types of the state, without computing it."""
         return jax.eval_shape(self.init, self.swept, self.keys)

@@ -16,6 +16,8 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run import backend, checkpoint
 from puzzlebox.run.agents import Agents
 from puzzlebox.run.directory import Run, write_json
+from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.language_evaluation import evaluate_language
 from puzzlebox.run.statistics import summarise
 from puzzlebox.types import Array, State
 
@@ -41,8 +43,12 @@ def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str
     return evaluate_agents(opened, agents, state, progress["steps"], episodes=episodes, seed=seed) | {"notes": notes}
 
 
-def evaluate_agents(run: Run, agents: Agents, state: State, steps: int, *, episodes: int, seed: int) -> dict[str, Any]:
+def evaluate_agents(
+    run: Run, agents: Agents | LanguageAgents, state: State, steps: int, *, episodes: int, seed: int
+) -> dict[str, Any]:
     """Evaluates agents in memory; writes ``evaluation.json`` and returns its figures."""
+    if isinstance(agents, LanguageAgents):
+        return evaluate_language(run, agents, state, steps, problems=episodes, seed=seed)
     record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
     figures: dict[str, Any] = {}
     for mode in ("greedy", "sampled"):

@@ -12,26 +12,29 @@ from puzzlebox.run.compare import groups, names, read, setting_label
 from puzzlebox.run.directory import Run
 from puzzlebox.run.figures import Curve
 
-METRIC = "episode_return"
+HEADLINES = ("episode_return", "reward", "loss")  # what a learning curve shows: the first that was logged
 
 
-def plot_run(run: str | Path, metric: str = METRIC) -> list[Path]:
+def plot_run(run: str | Path, metric: str = "") -> list[Path]:
     """Draws the learning curve of a run, and its sweep if it has one, into its directory; returns the files.
+
+    ``metric`` is a name in metrics.jsonl; without one it is the return, the reward or the loss.
 
     Raises UsageError when the run has logged no points of ``metric`` (the message lists what it logged).
     """
     opened = Run.open(run)
     config = opened.config
     title = f"{config['algorithm']} on {config['env']}"
+    wanted, metric = metric, metric or headline([opened])
     curves = read_curves(opened, metric)
     figure = figures.learning_curve(curves, title, metric.replace("_", " "), thin=len(curves) == 1)
-    files = figures.save(figure, opened.path / ("learning_curve" if metric == METRIC else metric.replace("/", "_")))
+    files = figures.save(figure, opened.path / (metric.replace("/", "_") if wanted else "learning_curve"))
     if config["sweep"] and (opened.path / "evaluation.json").exists():
         files += figures.save(sweep_figure(opened, title), opened.path / "sweep")
     return files
 
 
-def plot_runs(runs: list[str | Path], to: str | Path, metric: str = METRIC) -> list[Path]:
+def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[Path]:
     """Draws the learning curves of several runs into one picture ``to``.png and ``to``.svg; returns the files.
 
     Raises UsageError for runs of different worlds.
@@ -40,6 +43,7 @@ def plot_runs(runs: list[str | Path], to: str | Path, metric: str = METRIC) -> l
     worlds = sorted({run.config["env"] for run in opened})
     if len(worlds) != 1:
         raise UsageError(f"the runs have {len(worlds)} worlds ({', '.join(worlds)}); plot runs of one world together")
+    metric = metric or headline(opened)
     curves = [c for run, name in zip(opened, names(opened), strict=True) for c in read_curves(run, metric, name)]
     return figures.save(figures.learning_curve(curves, worlds[0], metric.replace("_", " ")), Path(to).with_suffix(""))
 
@@ -54,7 +58,13 @@ def plot_scores(runs: list[str | Path], to: str | Path, mode: str = "greedy") ->
     )
 
 
-def read_curves(run: Run, metric: str = METRIC, name: str = "") -> list[Curve]:
+def headline(runs: list[Run]) -> str:
+    """The first of `HEADLINES` that every run logged."""
+    logged = [set().union(*(row for row in run.metrics())) for run in runs]
+    return next((name for name in HEADLINES if all(name in names for names in logged)), HEADLINES[0])
+
+
+def read_curves(run: Run, metric: str, name: str = "") -> list[Curve]:
     """The curves of a run, one per combination of swept values; a seed without a new value keeps its last one."""
     rows = run.metrics()
     points = [row for row in rows if isinstance(row.get(metric), list)]

@@ -53,8 +53,7 @@ class TrainingProgress:
 
     def update(self, steps: int, steps_per_second: float, metrics: dict[str, list[float]]) -> None:
         """Shows how far all agents are, environment steps per second of all together, and their mean return."""
-        returns = [r for r in metrics.get("episode_return", []) if not math.isnan(r)]
-        mean = f"return {sum(returns) / len(returns):.1f}" if returns else "no episode yet"
+        mean = shown(metrics)
         who = f" · {self.num_agents} agents" if self.num_agents > 1 else ""
         figures = f"{si(steps_per_second)} steps/s · {mean}{who}"
         self.bar.update(self.task, completed=steps, figures=figures)
@@ -62,6 +61,15 @@ class TrainingProgress:
         if not self.console.is_terminal and (now - self.last_line > LINE_EVERY or steps >= self.total):
             self.last_line = now
             self.note(f"{self.title}: {steps}/{self.total} steps · {figures}")
+
+
+def shown(metrics: dict[str, list[float]]) -> str:
+    """The one figure of a row of metrics that tells most: the return, the reward or the loss."""
+    for name, label, digits in (("episode_return", "return", 1), ("reward", "reward", 3), ("loss", "loss", 3)):
+        if name in metrics:
+            values = [value for value in metrics[name] if not math.isnan(value)]
+            return f"{label} {sum(values) / len(values):.{digits}f}" if values else "no episode yet"
+    return ""
 
 
 def say(text: str) -> None:

@@ -19,7 +19,12 @@ def lines(figures: dict[str, Any]) -> list[str]:
     for row in figures.get("table", []):
         values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, float) and "return" not in k)
         out.append(f"  {values:30} {score(row)}")
-    if "table" not in figures:
+    if "accuracy" in figures:
+        low, high = figures["accuracy_ci"]
+        out.append(
+            f"  accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) on {figures['problems']} problems"
+        )
+    elif "table" not in figures:
         for mode in ("greedy", "sampled"):
             out.append(f"  {mode:8} {score(figures[mode])}, episode length {figures[mode]['length_mean']:.1f}")
             if figures[mode]["episodes_cut"]:

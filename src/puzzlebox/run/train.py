@@ -16,14 +16,18 @@ import numpy as np
 
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
+from puzzlebox.data.text_worlds import is_text, make_text
 from puzzlebox.envs import make
 from puzzlebox.envs.gymnasium_host import host_errors
+from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
 from puzzlebox.run import backend, checkpoint
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
+from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.models import load_model
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
 from puzzlebox.types import State
@@ -92,7 +96,7 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
     if not 0 <= seed <= 2**32 - 1 - seeds:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1 - seeds}")
     kind = algorithm_class(algorithm)
-    world = make(env)
+    check_kind(algorithm, kind, env)
     fields = params(kind)
     values, sweep = preset(algorithm, env), {}
     for name, value in hyperparameters.items():
@@ -101,7 +105,9 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
         values[name], several = read_values(name, fields[name], value)
         if several:
             sweep[name] = several
-    instance = kind(env=world, **values)
+    if sweep and is_language(kind):
+        raise UsageError(f"{next(iter(sweep))} cannot be swept for {algorithm}; train once per value")
+    instance = make_instance(kind, env, values)
     for name, several in sweep.items():
         for value in several:
             dataclasses.replace(instance, **{name: value})
@@ -139,7 +145,29 @@ def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, l
     return (tuple(value) if isinstance(field.default, tuple) else value), []
 
 
-def build(config: dict[str, Any]) -> Agents:
+def is_language(kind: Any) -> bool:
+    """Whether an algorithm trains a language model."""
+    return "start" in {field.name for field in dataclasses.fields(kind)}
+
+
+def check_kind(algorithm: str, kind: Any, env: str) -> None:
+    """Raises UsageError where a world meets a language algorithm, or a text task one that is none."""
+    if is_text(env) and not is_language(kind):
+        raise UsageError(f"{env} is a task for language models, which {algorithm} does not train; see: puzzlebox list")
+    if is_language(kind) and not is_text(env):
+        base = env.partition(",")[0]
+        raise unknown("language task", base, [*TASKS, "reasoning:NAME", "FILE.jsonl"])
+
+
+def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
+    """The algorithm on its world, or on its task with the model it starts from."""
+    if is_language(kind):
+        model = values.get("model", params(kind)["model"].default)
+        return kind(env=make_text(env), start=load_model(model), **values)
+    return kind(env=make(env), **values)
+
+
+def build(config: dict[str, Any]) -> Agents | LanguageAgents:
     """The agents a config describes."""
     kind = algorithm_class(config["algorithm"])
     fields = params(kind)
@@ -148,8 +176,10 @@ def build(config: dict[str, Any]) -> Agents:
         changed = ", ".join(sorted(set(values) ^ set(fields)))
         raise UsageError(f"this run was made by another version of {config['algorithm']}: it differs in {changed}")
     values = {n: tuple(v) if isinstance(fields[n].default, tuple) else v for n, v in values.items()}
-    instance = kind(env=make(config["env"]), **values)
+    instance = make_instance(kind, config["env"], values)
     seeds = [agent["seed"] for agent in config["agents"]]
+    if is_language(kind):
+        return LanguageAgents(instance, seeds)
     return Agents(instance, seeds, {n: np.array([a[n] for a in config["agents"]]) for n in config["sweep"]})
 
 
@@ -172,7 +202,7 @@ def restart_worlds(agents: Agents, state: State, steps: int) -> State:
 
 def _train(
     run: Run,
-    agents: Agents,
+    agents: Agents | LanguageAgents,
     state: State | None,
     progress: dict[str, Any],
     checkpoint_every: float,
@@ -193,7 +223,7 @@ def _train(
         began = time.perf_counter()
         if state is None:
             state = agents.start()
-        advance = agents.advance.lower(agents.swept, state, np.int32(1)).compile()
+        advance = agents.compile(state)
         jax.block_until_ready(state)
         compile_seconds = time.perf_counter() - began
         steps, seconds_before = progress["steps"], progress["seconds"]
@@ -210,8 +240,10 @@ def _train(
             run.append_metrics({"steps": steps, "seconds": round(seconds, 3)} | row)
             bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row)
             if time.perf_counter() - saved > checkpoint_every or steps >= total_steps or interrupted.is_set():
+                began_saving = time.perf_counter()
                 checkpoint.save(run.checkpoints, steps, state, {"steps": steps, "seconds": seconds})
                 saved = time.perf_counter()
+                checkpoint_every = max(checkpoint_every, 10 * (saved - began_saving))  # at most a tenth of the time
             if interrupted.is_set() and steps < total_steps:
                 raise Interrupted(f"stopped at step {steps}, all saved; continue with: puzzlebox resume {run.path}")
     figures = evaluate_agents(run, agents, state, total_steps, episodes=config["episodes"], seed=config["seed"])

@@ -1,0 +1,110 @@
+"""What a language algorithm learns from, by name: a task with a verifier, or a file of rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from puzzlebox.data import datasets
+from puzzlebox.envs.text import TASKS, make_task
+from puzzlebox.envs.text.rewards import reward_function
+from puzzlebox.envs.text.task import Example, check_request, fill, is_test
+from puzzlebox.errors import UsageError, unknown
+
+SUFFIXES = (".jsonl", ".json", ".parquet", ".txt")
+
+
+def is_text(name: str) -> bool:
+    """Whether ``name`` is a language task or a file, not a world."""
+    base = name.partition(",")[0]
+    return base in TASKS or base.startswith("reasoning:") or is_file(base)
+
+
+def is_file(base: str) -> bool:
+    return base.endswith(SUFFIXES) or Path(base).is_dir()
+
+
+def make_text(name: str) -> Any:
+    """The task or file called ``name``, options after commas: ``arith,level=sums``, ``rows.jsonl,reward=my.py:score``.
+
+    Raises UsageError for an unknown name or option, and for a file that cannot be read.
+    """
+    base, *settings = name.split(",")
+    if not is_file(base):
+        return make_task(name)
+    options = {"reward": "", "skip_bad": "false", "max_tokens": "128"}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key not in options:
+            raise unknown(f"option of {base}", key, options)
+        options[key] = value
+    if not options["max_tokens"].isdigit():
+        raise UsageError(f"max_tokens is '{options['max_tokens']}'; it must be a whole number")
+    return RowsTask(base, options["reward"], options["skip_bad"] == "true", int(options["max_tokens"]))
+
+
+class RowsTask:
+    """A file of rows as a task. One row in five is held out by a hash of its text, as in every task.
+
+    ``reward`` names a Python function; without one, a row with a column ``answer`` is correct where the completion is
+    that answer, and otherwise there is no reward. Equal only to itself.
+    """
+
+    chat = False  # messages are messages already, and plain prompts are meant to be continued
+    levels = ()
+    held_out = True
+
+    def __init__(self, path: str, reward: str, skip_bad: bool, max_tokens: int):
+        self.name, self.max_tokens = path, max_tokens
+        self.dataset = datasets.read(path, skip_bad=skip_bad)
+        self.kind = self.dataset.kind
+        self._reward = reward_function(reward) if reward else None
+        self._splits: dict[str, list[datasets.Row]] = {"train": [], "test": []}
+        for row in self.dataset.rows:
+            self._splits["test" if is_test(str(row)) else "train"].append(row)
+        if not self._splits["train"]:
+            self._splits["train"] = list(self.dataset.rows)
+
+    def rows(self, split: str) -> list[datasets.Row]:
+        """All rows of a split; where nothing is held out (few rows), the training rows."""
+        return self._splits[split] or self._splits["train"]
+
+    def examples(self, split: str, count: int, seed: int) -> list[Example]:
+        """``count`` rows in the random order of ``seed``; training rows repeat when there are fewer."""
+        check_request(split, count)
+        rows = self.rows(split)
+        order = random.Random(seed).sample(rows, min(count, len(rows)))
+        return fill([self._example(row) for row in order], split, count)
+
+    def _example(self, row: datasets.Row) -> Example:
+        plain = lambda text: text if isinstance(text, str) or text is None else list(text)  # noqa: E731
+        if row.text is not None:
+            return Example("", "", plain(row.text), row.data)
+        completion = row.chosen if row.completion is None else row.completion
+        return Example(plain(row.prompt), str(row.data.get("answer", "")), plain(completion) or "", row.data)
+
+    def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
+        """The rewards of several completions at once, as TRL's reward functions expect them."""
+        if self._reward is None:
+            return [float(self.correct(e, c)) for e, c in zip(examples, completions, strict=True)]
+        columns = {name: [example.data.get(name) for example in examples] for name in examples[0].data}
+        return self._reward([example.prompt for example in examples], completions, columns)
+
+    def reward(self, example: Example, completion: str) -> float:
+        return self.rewards([example], [completion])[0]
+
+    def correct(self, example: Example, completion: str) -> bool:
+        """Whether the completion is the row's answer; with a reward function, whether it earns 1 or more."""
+        if self._reward is not None:
+            return self.reward(example, completion) >= 1.0
+        if not example.answer:
+            raise UsageError(
+                f"{self.name} has no column 'answer' to judge completions by; add one, or name a reward function: "
+                f"{self.name},reward=FILE.py:FUNCTION"
+            )
+        return completion.strip() == example.answer.strip()
+
+    def hint(self, example: Example) -> str:
+        return f"{example.prompt}\n(The answer is {example.answer}.)\n"

@@ -1,0 +1,73 @@
+"""Several agents of a language algorithm: one after the other on one device, side by side on several.
+
+Their steps call Python (verifiers, tokenizers), so they are no `vmap` axis as in `agents`; what is compiled is compiled
+once for all of them. Everything else about a run is the same, because this has the same methods as `Agents`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from puzzlebox.types import Metrics, State
+
+
+class LanguageAgents:
+    """``algorithm`` with one state per seed; the whole run's state is the tuple of them."""
+
+    def __init__(self, algorithm: Any, seeds: list[int]):
+        self.algorithm = algorithm
+        self.seeds = seeds
+        self.swept: dict[str, Any] = {}
+        self.num_agents = len(seeds)
+        devices = jax.devices()[: self.num_agents]
+        self.members = [self._on(devices[i % len(devices)]) for i in range(self.num_agents)]
+
+    def _on(self, device: jax.Device) -> tuple[Any, jax.Device]:
+        """The algorithm with its model on ``device``."""
+        arrays, rest = eqx.partition(self.algorithm.start, eqx.is_array)
+        start = eqx.combine(jax.device_put(arrays, device), rest)
+        return dataclasses.replace(self.algorithm, start=start), device
+
+    def start(self) -> State:
+        return tuple(self._each(lambda i, algorithm: algorithm.init(jax.random.key(self.seeds[i]))))
+
+    def shapes(self) -> State:
+        one = eqx.filter_eval_shape(self.algorithm.init, jax.random.key(0))
+        return (one,) * self.num_agents
+
+    def compile(self, state: State) -> Callable:
+        """Parts compile when they are first used."""
+        return self.advance
+
+    def advance(self, swept: dict, state: State, iterations: int) -> tuple[State, dict[str, np.ndarray]]:
+        """``iterations`` iterations of every agent; metrics ``[A]`` are means over them."""
+
+        def run(i: int, algorithm: Any) -> tuple[State, Metrics]:
+            member, rows = state[i], []
+            for _ in range(int(iterations)):
+                member, metrics = algorithm.step(member)
+                rows.append(jax.device_get(metrics))
+            return member, {name: np.float32(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+        states, metrics = zip(*self._each(run), strict=True)
+        return tuple(states), {name: np.array([row[name] for row in metrics]) for name in metrics[0]}
+
+    def policy(self, state: State, agent: int, greedy: bool = True) -> Any:
+        """The language model of one agent."""
+        return self.members[agent][0].policy(state[agent], greedy)
+
+    def _each(self, work: Callable[[int, Any], Any]) -> list[Any]:
+        def on_device(i: int) -> Any:
+            algorithm, device = self.members[i]
+            with jax.default_device(device):
+                return work(i, algorithm)
+
+        with ThreadPoolExecutor(min(self.num_agents, len(jax.devices()))) as pool:
+            return list(pool.map(on_device, range(self.num_agents)))

@@ -1,0 +1,107 @@
+"""Language models by name: ``new,layers=2,width=64``, ``smollm2``, a directory, a GGUF file, or a run."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.tokenizer import Tokenizer
+from puzzlebox.errors import UsageError, unknown
+from puzzlebox.nets.decoder import Decoder, DecoderConfig
+
+NEW = {"layers": 4, "width": 128, "heads": 4, "kv_heads": 4, "hidden": 384, "context": 512, "seed": 0}
+
+
+@lru_cache(maxsize=2)
+def load_model(name: str) -> LanguageModel:
+    """The language model called ``name``; raises UsageError when there is none, or it cannot be read.
+
+    ``new``, with options after commas: a small decoder with random weights that reads bytes. A run directory, with
+    ``,agent=1`` for another than its first agent: what was trained there.
+    """
+    base, *settings = name.split(",")
+    if base == "new":
+        return new_model(read_options(name, settings, NEW))
+    if base == "smollm2":
+        from puzzlebox.run.fetch import smollm2
+
+        return from_gguf(smollm2())
+    path = Path(base)
+    if path.suffix == ".gguf":
+        return from_gguf(path)
+    if (path / "config.json").is_file() and "algorithm" in read_config(path):
+        return from_run(path, read_options(name, settings, {"agent": 0})["agent"])
+    if path.is_dir():
+        from puzzlebox.data.huggingface import load_decoder
+
+        return LanguageModel(load_decoder(path), Tokenizer.load(path))
+    raise UsageError(
+        f"there is no model '{name}'; name a run directory, a Hugging Face directory, a .gguf file, smollm2, or new"
+    )
+
+
+def read_options(name: str, settings: list[str], defaults: dict[str, int]) -> dict[str, int]:
+    """``defaults`` with the settings ``key=number``."""
+    values = dict(defaults)
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        if key not in defaults:
+            raise unknown(f"option of the model '{name}'", key, defaults)
+        if not text.isdigit():
+            raise UsageError(f"'{setting}' in the model '{name}' is no whole number; write {key}={defaults[key]}")
+        values[key] = int(text)
+    return values
+
+
+def new_model(options: dict[str, int]) -> LanguageModel:
+    tokenizer = Tokenizer.characters()
+    width, heads = options["width"], options["heads"]
+    if width % heads or heads % options["kv_heads"]:
+        raise UsageError(f"width {width} must be a multiple of heads {heads}, and heads of kv_heads")
+    config = DecoderConfig(
+        vocab_size=tokenizer.vocab_size,
+        width=width,
+        num_layers=options["layers"],
+        num_heads=heads,
+        num_kv_heads=options["kv_heads"],
+        head_dim=width // heads,
+        hidden=options["hidden"],
+        context=options["context"],
+    )
+    return LanguageModel(Decoder(config, jax.random.key(options["seed"])), tokenizer)
+
+
+def from_gguf(path: Path) -> LanguageModel:
+    from puzzlebox.data.gguf import load_gguf
+
+    decoder, reader = load_gguf(path)
+    return LanguageModel(decoder, Tokenizer.from_gguf(reader))
+
+
+def from_run(path: Path, agent: int) -> LanguageModel:
+    """The newest checkpoint of one agent."""
+    from puzzlebox.run import checkpoint
+    from puzzlebox.run.directory import Run
+    from puzzlebox.run.train import build
+
+    run = Run.open(path)
+    agents = build(run.config)
+    if not hasattr(agents.algorithm, "start"):
+        raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
+    if agent >= agents.num_agents:
+        raise UsageError(f"agent is {agent}, but {path} has agents 0 to {agents.num_agents - 1}")
+    state, _, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
+    return agents.policy(state, agent)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except ValueError as error:
+        raise UsageError(f"{path / 'config.json'} is not readable as JSON: {error}") from None
+    return config if isinstance(config, dict) else {}
