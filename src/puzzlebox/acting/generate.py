@@ -34,14 +34,14 @@ class Sampling(NamedTuple):
 
 
 class Writing(NamedTuple):
-    """Completions under way: ``N`` is the most tokens a row may take, ``count`` how many steps were taken."""
+    """Completions under way: ``N`` is the most tokens a row may take; ``done`` rows wait for the others."""
 
     cache: Cache
     tokens: Array  # int32 [B, N]
     log_prob: Array  # [B, N]
     mask: Array  # bool [B, N]: drawn, stop token included
     done: Array  # bool [B]
-    count: Array  # int32
+    steps: Array  # int32, how many were taken
     key: Key
 
 
@@ -66,10 +66,10 @@ def generate(
     check_prompts(decoder, prompts, max_tokens)
     writing, read = begin(decoder, prompts, key, max_tokens, sampling, group, stop_ids, pad_id)
     stops = jnp.asarray(list(stop_ids), jnp.int32)
-    while int(writing.count) < max_tokens and not bool(writing.done.all()):
+    while int(writing.steps) < max_tokens and not bool(writing.done.all()):
         if finished is not None:
             writing = stop_strings(writing, finished)
-        limit = max_tokens if finished is None else min(int(writing.count) + CHUNK, max_tokens)
+        limit = max_tokens if finished is None else min(int(writing.steps) + CHUNK, max_tokens)
         writing = advance(decoder, writing, stops, jnp.int32(limit), sampling.temperature, *sampling[1:], pad_id)
     if finished is not None:
         writing = stop_strings(writing, finished)
@@ -130,21 +130,21 @@ def advance(decoder, writing: Writing, stops, limit, temperature, top_k, top_p, 
 
     def body(w: Writing) -> Writing:
         key, draw_key = jax.random.split(w.key)
-        last = jax.lax.dynamic_slice_in_dim(w.tokens, w.count - 1, 1, axis=1)
+        last = jax.lax.dynamic_slice_in_dim(w.tokens, w.steps - 1, 1, axis=1)
         hidden, cache = decoder.extend(last, w.cache)
         token, log_prob = draw(decoder.logits(hidden[:, -1]), draw_key, temperature, top_k, top_p)
         live = ~w.done
         return Writing(
             cache,
-            w.tokens.at[:, w.count].set(jnp.where(live, token, pad_id)),
-            w.log_prob.at[:, w.count].set(jnp.where(live, log_prob, 0.0)),
-            w.mask.at[:, w.count].set(live),
+            w.tokens.at[:, w.steps].set(jnp.where(live, token, pad_id)),
+            w.log_prob.at[:, w.steps].set(jnp.where(live, log_prob, 0.0)),
+            w.mask.at[:, w.steps].set(live),
             w.done | (token[:, None] == stops).any(axis=1),
-            w.count + 1,
+            w.steps + 1,
             key,
         )
 
-    return jax.lax.while_loop(lambda w: (w.count < limit) & ~w.done.all(), body, writing)
+    return jax.lax.while_loop(lambda w: (w.steps < limit) & ~w.done.all(), body, writing)
 
 
 def draw(logits: Array, key: Key, temperature, top_k: int, top_p: float) -> tuple[Array, Array]:
@@ -186,7 +186,7 @@ def cut(logits: Array, top_k: int, top_p: float) -> Array:
 
 def stop_strings(writing: Writing, finished: Finished) -> Writing:
     """Ends the rows whose completion holds a stop string; tokens behind the one that completed it are dropped."""
-    count, mask, done = int(writing.count), np.array(writing.mask), np.array(writing.done)
+    count, mask, done = int(writing.steps), np.array(writing.mask), np.array(writing.done)
     tokens = np.asarray(writing.tokens)
     for row in np.flatnonzero(mask[:, :count].any(axis=1)):
         completion = tokens[row, mask[row]].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,11 +24,11 @@ class Rows(NamedTuple):
     ``segments`` numbers the texts of a row from 1 and is 0 in padding; ``positions`` starts at 0 in each.
     """
 
-    observation: np.ndarray
-    action: np.ndarray
-    mask: np.ndarray
-    positions: np.ndarray
-    segments: np.ndarray
+    observation: Any
+    action: Any
+    mask: Any
+    positions: Any
+    segments: Any
 
 
 def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True) -> Rows:
@@ -36,9 +36,7 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
 
     Raises UsageError for a text longer than ``length`` + 1 or one with nothing to learn.
     """
-    order = range(len(texts))
-    if share:
-        order = sorted(order, key=lambda i: -len(texts[i].tokens))
+    order = sorted(range(len(texts)), key=lambda i: -len(texts[i].tokens) if share else 0)
     rows: list[list[Written]] = []
     room: list[int] = []
     first_open = 0

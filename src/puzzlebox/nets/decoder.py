@@ -5,8 +5,8 @@ Sources: Vaswani et al. 2017; RoPE, Su et al. 2021; grouped queries, Ainslie et 
 Shape letters: ``B`` rows, ``T`` tokens of a row, ``S`` slots of a cache, ``H`` heads, ``K`` key/value heads, ``D``
 width of a head, ``V`` vocabulary.
 
-Departures: layers are a Python list, not a scan, because a scan on a CPU copies each layer's weights. A norm's weight is
-what multiplies (gemma's files hold weight − 1; the reader adds it). Everything is computed in the weights' type, norms,
+Departures: layers are a Python list, not a scan, because a scan on a CPU copies each layer's weights. A norm's weight
+is what multiplies (gemma's files hold weight − 1; the reader adds it). Everything is computed in the weights' type, norms,
 softmax and logits in at least float32.
 """
 

@@ -7,6 +7,7 @@ Departure: weights are kept as ``[inputs, outputs]``, the transpose of what PyTo
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ class Linear(eqx.Module):
 
     def __call__(self, x: Array) -> Array:
         y = x @ self.weight
-        if self.lora_a is not None:
+        if self.lora_a is not None and self.lora_b is not None:
             y = y + self.lora_scale * ((x @ self.lora_a) @ self.lora_b)
         return y if self.bias is None else y + self.bias
 
@@ -79,7 +80,7 @@ def merge_lora(model: Any) -> Any:
     """``model`` with every adapter added into its weight: the same function without adapters."""
 
     def merged(layer: Any) -> Any:
-        if not isinstance(layer, Linear) or layer.lora_a is None:
+        if not isinstance(layer, Linear) or layer.lora_a is None or layer.lora_b is None:
             return layer
         return Linear(layer.weight + layer.lora_scale * (layer.lora_a @ layer.lora_b), layer.bias)
 
@@ -108,14 +109,14 @@ def is_linear(x: Any) -> bool:
 def linear_layers(model: Any) -> list[tuple[str, Callable[[Any], Linear]]]:
     """Every `Linear` of the model: the name of its field and a function that picks it out."""
     places = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_linear)[0]
-    found = []
+    found: list[tuple[str, Callable[[Any], Linear]]] = []
     for path, leaf in places:
         if is_linear(leaf):
-            found.append((path[-1].name, lambda m, path=path: _follow(m, path)))
+            found.append((path[-1].name, functools.partial(_follow, path=path)))
     return found
 
 
-def _follow(tree: Any, path: tuple) -> Any:
+def _follow(tree: Any, path: tuple) -> Linear:
     for step in path:
         tree = getattr(tree, step.name) if hasattr(step, "name") else tree[step.idx]
     return tree

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from puzzlebox.types import Metrics, State
+from puzzlebox.types import State
 
 
 class LanguageAgents:
@@ -49,12 +49,12 @@ class LanguageAgents:
     def advance(self, swept: dict, state: State, iterations: int) -> tuple[State, dict[str, np.ndarray]]:
         """``iterations`` iterations of every agent; metrics ``[A]`` are means over them."""
 
-        def run(i: int, algorithm: Any) -> tuple[State, Metrics]:
+        def run(i: int, algorithm: Any) -> tuple[State, dict[str, Any]]:
             member, rows = state[i], []
             for _ in range(int(iterations)):
                 member, metrics = algorithm.step(member)
                 rows.append(jax.device_get(metrics))
-            return member, {name: np.float32(np.mean([row[name] for row in rows])) for name in rows[0]}
+            return member, {name: np.asarray([row[name] for row in rows], np.float32).mean() for name in rows[0]}
 
         states, metrics = zip(*self._each(run), strict=True)
         return tuple(states), {name: np.array([row[name] for row in metrics]) for name in metrics[0]}

@@ -22,7 +22,8 @@ def lines(figures: dict[str, Any]) -> list[str]:
     if "accuracy" in figures:
         low, high = figures["accuracy_ci"]
         out.append(
-            f"  accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) on {figures['problems']} problems"
+            f"  accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) "
+            f"on {figures['problems']} problems"
         )
     elif "table" not in figures:
         for mode in ("greedy", "sampled"):

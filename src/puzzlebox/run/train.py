@@ -79,7 +79,7 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
         opened.cut_metrics(0)
         return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
     state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
-    if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:  # type: ignore[attr-defined]
+    if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
         state = restart_worlds(agents, state, progress["steps"])
         notes.append(
             f"{opened.config['env']} runs in a simulator whose inner state cannot be saved: all worlds start new "
@@ -167,8 +167,8 @@ def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
     return kind(env=make(env), **values)
 
 
-def build(config: dict[str, Any]) -> Agents | LanguageAgents:
-    """The agents a config describes."""
+def build(config: dict[str, Any]) -> Any:
+    """The agents a config describes: `Agents`, or `LanguageAgents` for a language algorithm."""
     kind = algorithm_class(config["algorithm"])
     fields = params(kind)
     values = config["hyperparameters"]
@@ -202,7 +202,7 @@ def restart_worlds(agents: Agents, state: State, steps: int) -> State:
 
 def _train(
     run: Run,
-    agents: Agents | LanguageAgents,
+    agents: Any,
     state: State | None,
     progress: dict[str, Any],
     checkpoint_every: float,

@@ -98,7 +98,7 @@ def demonstrations(env: Any, tokenizer: Any, count: int, length: int, packing: b
     examples = env.examples("train", count, 0)
     if not any(example.completion for example in examples):
         raise UsageError("this task has no demonstrations to learn from; sft needs a completion for every prompt")
-    texts, model = [], LanguageModel(None, tokenizer)
+    texts, model = [], LanguageModel(None, tokenizer)  # type: ignore[arg-type]  # it only encodes
     for example in examples:
         prompt, completion = common.written(model, model.ask(example.prompt, env.chat), example.completion)
         counts = [not completion_only] * len(prompt) + [True] * len(completion)

@@ -59,7 +59,9 @@ def command(algorithm: str, env: str, **flags: Any) -> str:
 
 def curve_picture(runs: dict[str, Path], file: Path, title: str, caption: str) -> Picture:
     """The learning curves of runs of one world, with their labels, as an SVG to stand beside another picture."""
-    curves = [curve for label, path in runs.items() for curve in plots.read_curves(Run.open(path), name=label)]
+    curves = [
+        curve for label, path in runs.items() for curve in plots.read_curves(Run.open(path), "episode_return", label)
+    ]
     return save_curves(figures.learning_curve(curves, title, "episode return"), file, f"{title}: curves", caption)
 
 
