@@ -8,6 +8,7 @@ from puzzlebox.envs.text import make_task
 from puzzlebox.envs.text.lipogram import faults
 from puzzlebox.envs.text.topics import TOPICS
 from puzzlebox.envs.text.words import NOUNS, VERB_FORMS, WORDS
+from puzzlebox.errors import UsageError
 
 DOGS = frozenset(("dog", "dogs", "puppy", "barks"))
 
@@ -41,11 +42,13 @@ def test_sentences_that_are_right(sentence):
         ("A dog barks at m\u0435.", "ASCII"),
         ("A dog barks at caf\u00e9s.", "ASCII"),
         ("A dog barks at m3 now.", "ASCII"),
+        ("A dog barks * at night.", "ASCII"),
+        ("A dog barks at night. \U0001f436", "ASCII"),
         ("A dog\u200b barks at night.", "ASCII"),
         ("A dog barks at night", "ends with"),
         ("A dog barks. A cat sits.", "one sentence"),
         ("A dog barks at night...", "one sentence"),
-        ("A dog\nbarks at night.", "one sentence"),
+        ("A dog\nbarks at night.", "ASCII"),
         ("Sure! A dog barks at night.", "one sentence"),
         ("a dog barks at night.", "capital"),
         ("A DOG BARKS AT NIGHT.", "shout"),
@@ -76,7 +79,7 @@ def test_sentences_that_are_right(sentence):
         ("!!!!!", "one sentence"),
         ("- - - - -.", "5 to 30 words"),
         ("' ' ' ' '.", "5 to 30 words"),
-        ("<answer>A dog barks at night.</answer>", "one sentence"),
+        ("<answer>A dog barks at night.</answer>", "ASCII"),
     ],
 )
 def test_tricks(trick, reason):
@@ -105,9 +108,13 @@ def test_partial_reward_by_hand():
     assert task.reward(example, "A dog barks at night.") == 1
     assert task.reward(example, "A dog barks at the green tree.") == pytest.approx(0.5 * 4 / 7)
     assert not task.correct(example, "A dog barks at the green tree.")
-    assert task.reward(example, "A dog barks at the green tree") == 0  # no other fault is forgiven
-    assert task.reward(example, "A dog barks") == 0
+    assert task.reward(example, "A dog barks at the green tree") == pytest.approx(0.5 * 4 / 7 / 2)  # and no full stop
+    assert task.reward(example, "A dog barks") == pytest.approx(0.5 / 4)  # too short, no full stop
+    assert task.reward(example, "") == 0
+    assert all(task.reward(example, "b " * number) < 0.05 for number in range(1, 20))
     assert make_task("lipogram").reward(example, "A dog barks at the green tree.") == 0
+    with pytest.raises(UsageError, match="partial is 1.0; it must be at most"):
+        make_task("lipogram,partial=1")
 
 
 def test_other_letters():

@@ -22,7 +22,9 @@ from puzzlebox.envs.text.words import CONJUNCTIONS, DETERMINERS, FUNCTION, VERB_
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 
-TEXT = re.compile(r"[A-Za-z,;:'\" -]+[.!?][\"']?")
+NOT_ASCII = re.compile(r"[^A-Za-z,;:'\" .!?-]")
+STOPS = re.compile(r"[.!?]")
+ENDING = re.compile(r"[.!?][\"']?$")
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 SHORTEST, LONGEST = 5, 30  # words
 KNOWN_SHARE = 0.8
@@ -34,13 +36,13 @@ ARTICLES = frozenset(("a", "an", "the"))
 class Lipogram:
     """Write one sentence about a topic without a letter. Reward 1 for a sentence that the verifier accepts.
 
-    A sentence whose only fault is the letter earns ``partial`` × (share of its words without the letter); everything
-    else 0. Topics are those whose name can be written without the letter. Demonstrations exist where ours have no
-    such letter: for e always.
+    Anything else earns ``partial`` × (share of its words without the letter) × ½ for every other fault, so that
+    learning has a slope to climb; `correct` knows no such mercy. Topics are those whose name can be written without
+    the letter. Demonstrations exist where ours have no such letter: for e always.
     """
 
     letter: str = param("e", "the letter to avoid")
-    partial: float = param(0.0, "reward of a real sentence that fails only by the letter", low=0.0, high=0.9)
+    partial: float = param(0.0, "reward of a sentence whose only fault is the letter, at most", low=0.0, high=0.9)
 
     levels = ()
     held_out = True
@@ -60,10 +62,9 @@ class Lipogram:
         found = faults(completion, self.letter, example.data["words"])
         if not found:
             return 1.0
-        if found != [_letter_fault(self.letter)]:
-            return 0.0
         words = WORD.findall(completion.lower())
-        return self.partial * sum(self.letter not in word for word in words) / len(words)
+        share = sum(self.letter not in word for word in words) / max(len(words), 1)
+        return self.partial * share * 0.5 ** sum(fault != _letter_fault(self.letter) for fault in found)
 
     def correct(self, example: Example, completion: str) -> bool:
         return not faults(completion, self.letter, example.data["words"])
@@ -85,32 +86,27 @@ class Lipogram:
 def faults(completion: str, letter: str, topic_words: frozenset[str]) -> list[str]:
     """What is wrong with the sentence, in words; empty if nothing. White space at both ends is ignored."""
     text = completion.strip()
-    if not TEXT.fullmatch(text):
-        return ["must be one sentence of ASCII letters that ends with . ! or ?"]
     spoken = WORD.findall(text)
-    words = [word.lower().removesuffix("'s") if word.lower() not in WORDS else word.lower() for word in spoken]
+    words = [word.lower() if word.lower() in WORDS else word.lower().removesuffix("'s") for word in spoken]
     distinct = set(words)
-    found = []
-    if letter in text.lower():
-        found.append(_letter_fault(letter))
-    if text.count('"') % 2:
-        found.append("must close its quotation marks")
-    if not text.lstrip("\"'")[:1].isupper() or any(word[1:] != word[1:].lower() for word in spoken):
-        found.append("must start with a capital and not shout")
-    if not SHORTEST <= len(words) <= LONGEST:
-        found.append(f"must have {SHORTEST} to {LONGEST} words")
     unknown = distinct - WORDS
-    if len(unknown) > (1 - KNOWN_SHARE) * len(distinct) + 1e-9 or not all(map(_pronounceable, unknown)):
-        found.append("must be made of common English words")
-    if _repeats(words):
-        found.append("must not repeat words")
-    if not distinct & VERB_FORMS:
-        found.append("must have a verb")
-    if words and (words[-1] in UNENDING or any({a, b} <= ARTICLES for a, b in pairwise(words))):
-        found.append("must not end in the middle")
-    if not distinct & topic_words:
-        found.append("must be about the topic")
-    return found
+    rules = {
+        _letter_fault(letter): letter not in text.lower(),
+        "must have only ASCII letters and , ; : ' \" - . ! ?": not NOT_ASCII.search(text),
+        "must be one sentence that ends with . ! or ?": bool(ENDING.search(text)) and len(STOPS.findall(text)) == 1,
+        "must close its quotation marks": text.count('"') % 2 == 0,
+        "must start with a capital and not shout": text.lstrip("\"'")[:1].isupper()
+        and all(word[1:] == word[1:].lower() for word in spoken),
+        f"must have {SHORTEST} to {LONGEST} words": SHORTEST <= len(words) <= LONGEST,
+        "must be made of common English words": len(unknown) <= (1 - KNOWN_SHARE) * len(distinct) + 1e-9
+        and all(map(_pronounceable, unknown)),
+        "must not repeat words": not _repeats(words),
+        "must have a verb": bool(distinct & VERB_FORMS),
+        "must not end in the middle": not words
+        or (words[-1] not in UNENDING and not any({a, b} <= ARTICLES for a, b in pairwise(words))),
+        "must be about the topic": bool(distinct & topic_words),
+    }
+    return [rule for rule, kept in rules.items() if not kept]
 
 
 def _letter_fault(letter: str) -> str:

@@ -203,6 +203,7 @@ def _consonant_y(word: str) -> bool:
 
 
 VERB_FORMS = frozenset(IRREGULAR_VERBS).union(
+    (word for word in OTHER_FUNCTION if "'" in word),  # I'm, it's, don't
     VERBS,
     map(_with_s, VERBS),
     *(_with_ending(v, ending) for v in VERBS for ending in ("ed", "ing")),
