@@ -113,7 +113,7 @@ def test_partial_reward_by_hand():
     assert task.reward(example, "") == 0
     assert all(task.reward(example, "b " * number) < 0.05 for number in range(1, 20))
     assert make_task("lipogram").reward(example, "A dog barks at the green tree.") == 0
-    with pytest.raises(UsageError, match="partial is 1.0; it must be at most"):
+    with pytest.raises(UsageError, match=r"partial is 1\.0; it must be at most"):
         make_task("lipogram,partial=1")
 
 
