@@ -1,0 +1,33 @@
+"""A decoder that reads a text and says how good it is after each token: a value function or a reward model.
+
+Sources: Ziegler et al. 2019; Ouyang et al. 2022. Departure: the head has no offset, the decoder's last norm can make one.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from puzzlebox.nets.decoder import Decoder
+from puzzlebox.types import Array
+
+
+class Scorer(eqx.Module):
+    """score_t = head · (what the decoder thinks after token t); ``head [width]`` begins at zero, and so do all scores.
+
+    The two parts of a scorer that trains are scorers too: ``Scorer(trained_part(decoder, …), head)`` and
+    ``Scorer(frozen_part(decoder, …), None)``; `eqx.combine` makes a whole one of them.
+    """
+
+    decoder: Decoder
+    head: Array | None
+
+    def __call__(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
+        """``tokens`` int ``[B, T]``, padded on the right or packed (see `Decoder.read`) -> scores ``[B, T]``."""
+        hidden = self.decoder.read(tokens, positions, segments)
+        return hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32)) @ self.head
+
+
+def zero_head(decoder: Decoder) -> Array:
+    """The head that a new scorer begins with, float32 ``[width]``."""
+    return jnp.zeros(decoder.config.width)
