@@ -6,8 +6,8 @@ Shape letters: ``B`` rows, ``T`` tokens of a row, ``S`` slots of a cache, ``H`` 
 width of a head, ``V`` vocabulary.
 
 Departures: layers are a Python list, not a scan, because a scan on a CPU copies each layer's weights. A norm's weight
-is what multiplies (gemma's files hold weight − 1; the reader adds it). Everything is computed in the weights' type, norms,
-softmax and logits in at least float32.
+is what multiplies (gemma's files hold weight − 1; the reader adds it). Everything is computed in the weights' type,
+norms, softmax and logits in at least float32.
 """
 
 from __future__ import annotations

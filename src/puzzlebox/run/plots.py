@@ -64,7 +64,7 @@ def headline(runs: list[Run]) -> str:
     return next((name for name in HEADLINES if all(name in names for names in logged)), HEADLINES[0])
 
 
-def read_curves(run: Run, metric: str, name: str = "") -> list[Curve]:
+def read_curves(run: Run, metric: str = HEADLINES[0], name: str = "") -> list[Curve]:
     """The curves of a run, one per combination of swept values; a seed without a new value keeps its last one."""
     rows = run.metrics()
     points = [row for row in rows if isinstance(row.get(metric), list)]
