@@ -1,9 +1,11 @@
 """A decoder that reads a text and says how good it is after each token: a value function or a reward model.
 
-Sources: Ziegler et al. 2019; Ouyang et al. 2022. Departure: the head has no offset, the decoder's last norm can make one.
+Sources: Ziegler et al. 2019; Ouyang et al. 2022. Departure: the head has no offset.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -20,7 +22,7 @@ class Scorer(eqx.Module):
     """
 
     decoder: Decoder
-    head: Array | None
+    head: Any  # None in the part that does not train
 
     def __call__(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
         """``tokens`` int ``[B, T]``, padded on the right or packed (see `Decoder.read`) -> scores ``[B, T]``."""

@@ -66,7 +66,7 @@ def adamw(
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adam(rate, b2=0.999))
 
 
-def iteration_key(state: State) -> Key:
+def iteration_key(state: Any) -> Key:
     """The randomness of this iteration: a resumed run draws what an unbroken one would have drawn."""
     return jax.random.fold_in(state.key, state.iteration)
 
@@ -165,3 +165,30 @@ def gradient_step(
     updates, optimiser = transform.update(gradient, optimiser, params)
     norm = optax.global_norm(gradient)
     return optax.apply_updates(params, updates), optimiser, metrics | {"grad_norm": norm}
+
+
+def gradient_steps(
+    loss: Callable[..., tuple[Array, Metrics]],
+    transform: optax.GradientTransformation,
+    params: Any,
+    optimiser: optax.OptState,
+    batch: tuple[Any, ...],
+    key: Key,
+    num_epochs: int,
+    num_minibatches: int,
+) -> tuple[Any, optax.OptState, Metrics]:
+    """Epochs of minibatches of ``batch``, each pass in a new order; metrics are means over all steps.
+
+    The leaves of ``batch`` are ``[B, ...]``; ``loss(params, *minibatch) -> (loss, metrics)``.
+    """
+    rows = len(jax.tree.leaves(batch)[0])
+
+    def one(carry: tuple[Any, optax.OptState], chosen: Array) -> tuple[tuple[Any, optax.OptState], Metrics]:
+        minibatch = jax.tree.map(lambda x: x[chosen], batch)
+        params, optimiser, metrics = gradient_step(loss, transform, *carry, *minibatch)
+        return (params, optimiser), metrics
+
+    orders = jax.vmap(lambda k: jax.random.permutation(k, rows))(jax.random.split(key, num_epochs))
+    indices = orders.reshape(num_epochs * num_minibatches, -1)
+    (params, optimiser), metrics = jax.lax.scan(one, (params, optimiser), indices)
+    return params, optimiser, jax.tree.map(jnp.mean, metrics)

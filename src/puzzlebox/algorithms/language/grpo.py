@@ -39,6 +39,7 @@ class GRPO(eqx.Module):
     env: Any
     start: LanguageModel
     model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
+    reward_model: str = param("", "run directory of a reward model that judges instead of the task")
     steps: int = param(100, "iterations of the whole training", low=1)
     num_prompts: int = param(16, "prompts per iteration", low=1)
     group_size: int = param(8, "completions of each prompt", low=2)
@@ -105,7 +106,6 @@ class GRPO(eqx.Module):
     @eqx.filter_jit
     def _improve(self, state: State, trajectory: Trajectory, key: Key) -> tuple[State, Metrics]:
         """Epochs of minibatch gradient steps."""
-        rows = len(trajectory.mask)
         reward = trajectory.reward.sum(axis=1)
         advantage = groups.group_advantages(reward, self.group_size, self.scale)
         equal = groups.zero_std(reward, self.group_size)
@@ -113,17 +113,17 @@ class GRPO(eqx.Module):
         reference = trajectory.log_prob
         if self.kl_coef:
             reference = self._score(self.start.decoder, trajectory)[0]
-        batch = (trajectory._replace(mask=mask), advantage, reference)
-        transform, frozen = self._optimiser(), self._frozen()
-        params, optimiser, metrics = state.params, state.optimiser, []
-        for epoch_key in jax.random.split(key, self.num_epochs):
-            for chosen in jax.random.permutation(epoch_key, rows).reshape(self.num_minibatches, -1):
-                minibatch = jax.tree.map(lambda x: x[chosen], batch)  # noqa: B023
-                params, optimiser, figures = common.gradient_step(
-                    self._loss, transform, params, optimiser, frozen, *minibatch
-                )
-                metrics.append(figures)
-        figures = jax.tree.map(lambda *x: jnp.mean(jnp.stack(x)), *metrics)
+        frozen = self._frozen()
+        params, optimiser, figures = common.gradient_steps(
+            lambda params, *minibatch: self._loss(params, frozen, *minibatch),
+            self._optimiser(),
+            state.params,
+            state.optimiser,
+            (trajectory._replace(mask=mask), advantage, reference),
+            key,
+            self.num_epochs,
+            self.num_minibatches,
+        )
         figures["frac_reward_zero_std"] = equal.mean()
         return State(params, optimiser, state.key, state.iteration + 1), figures
 
@@ -144,7 +144,7 @@ class GRPO(eqx.Module):
         metrics = {
             "entropy": masked_mean(entropy, mask),
             "approximate_kl": masked_mean(approximate_kl(log_prob, old_log_prob), mask),
-            "clip_ratio": masked_mean(is_clipped(new, old, self.clip_ratio), mask),
+            "clip_ratio": masked_mean(is_clipped(new, old, self.clip_ratio, high), mask),
         }
         if self.kl_coef:
             metrics["kl"] = masked_mean(kl.k3(log_prob, reference), mask)
