@@ -32,7 +32,7 @@ class Linear(eqx.Module):
     def __call__(self, x: Array) -> Array:
         y = x @ self.weight
         if self.lora_a is not None and self.lora_b is not None:
-            y = y + self.lora_scale * ((x @ self.lora_a) @ self.lora_b)
+            y = y + (self.lora_scale * ((x @ self.lora_a) @ self.lora_b)).astype(y.dtype)
         return y if self.bias is None else y + self.bias
 
 
@@ -68,7 +68,7 @@ def scaled_layers(model: Any, rank: int, alpha: float, targets: tuple[str, ...])
 
 
 def _chosen(model: Any, targets: tuple[str, ...]) -> list[Callable[[Any], Linear]]:
-    places = linear_layers(model)
+    places = [(path[-1].name, where) for path, where in linear_places(model)]
     names = {name for name, _ in places}
     for target in targets:
         if target != "all" and target not in names:
@@ -82,7 +82,8 @@ def merge_lora(model: Any) -> Any:
     def merged(layer: Any) -> Any:
         if not isinstance(layer, Linear) or layer.lora_a is None or layer.lora_b is None:
             return layer
-        return Linear(layer.weight + layer.lora_scale * (layer.lora_a @ layer.lora_b), layer.bias)
+        weight = layer.weight + layer.lora_scale * (layer.lora_a @ layer.lora_b)
+        return Linear(weight.astype(layer.weight.dtype), layer.bias)
 
     return jax.tree.map(merged, model, is_leaf=is_linear)
 
@@ -106,14 +107,10 @@ def is_linear(x: Any) -> bool:
     return isinstance(x, Linear)
 
 
-def linear_layers(model: Any) -> list[tuple[str, Callable[[Any], Linear]]]:
-    """Every `Linear` of the model: the name of its field and a function that picks it out."""
+def linear_places(model: Any) -> list[tuple[tuple, Callable[[Any], Linear]]]:
+    """Every `Linear` of the model: its path in the tree and a function that picks it out."""
     places = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_linear)[0]
-    found: list[tuple[str, Callable[[Any], Linear]]] = []
-    for path, leaf in places:
-        if is_linear(leaf):
-            found.append((path[-1].name, functools.partial(_follow, path=path)))
-    return found
+    return [(path, functools.partial(_follow, path=path)) for path, leaf in places if is_linear(leaf)]
 
 
 def _follow(tree: Any, path: tuple) -> Linear:
