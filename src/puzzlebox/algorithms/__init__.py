@@ -20,6 +20,10 @@ ALGORITHMS = {
     "ppo": "deep.ppo:PPO",
     "sft": "language.sft:SFT",
     "grpo": "language.grpo:GRPO",
+    "ppo_lm": "language.ppo:PPO",
+    "remax": "language.remax:ReMax",
+    "rloo": "language.rloo:RLOO",
+    "star": "language.star:STaR",
 }
 
 

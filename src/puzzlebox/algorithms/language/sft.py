@@ -60,7 +60,7 @@ class SFT(eqx.Module):
     def step(self, state: State) -> tuple[State, Metrics]:
         rows = self._rows()
         chosen = batch_indices(len(rows.mask), self.batch_size, int(state.iteration), common.host_seed(state.key))
-        return self._improve(state, take(rows, chosen))
+        return self.learn(state, take(rows, chosen))
 
     def policy(self, state: State, greedy: bool = False) -> LanguageModel:
         return LanguageModel(eqx.combine(state.params, self._frozen()), self.start.tokenizer)
@@ -77,7 +77,8 @@ class SFT(eqx.Module):
         )
 
     @eqx.filter_jit(donate="all-except-first")
-    def _improve(self, state: State, rows: Rows) -> tuple[State, Metrics]:
+    def learn(self, state: State, rows: Rows) -> tuple[State, Metrics]:
+        """One gradient step on these rows; what ``state`` held is used up."""
         params, optimiser, metrics = common.gradient_step(
             self._loss, self._optimiser(), state.params, state.optimiser, self._frozen(), rows
         )

@@ -1,0 +1,178 @@
+"""STaR: the self-taught reasoner (Zelikman et al. 2022, arXiv 2203.14465).
+
+Idea: let the model try many problems, keep the attempts whose answer is right, and fine-tune on them; what it can do
+then, it does in the next round. Every round trains the starting model anew, so that nothing is learned over and over.
+
+Departures: attempts that were cut off are not kept, or the model would forget how to stop. Where the task has levels,
+``next_level`` adds the next harder one as soon as the newest is solved well enough; problems of all levels so far are
+tried and learned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.acting.generate import Sampling, bucket, completions
+from puzzlebox.algorithms.language import common
+from puzzlebox.algorithms.language.sft import SFT
+from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.packing import Written, batch_indices, pack, take
+from puzzlebox.envs.text.task import Example
+from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Array, Key, Metrics
+
+ROWS = 128  # attempts at once
+
+
+class State(NamedTuple):
+    """``params`` is what trains, as the last round left it; ``level`` counts the levels that were added."""
+
+    params: Any
+    key: Key
+    iteration: Array
+    level: Array
+
+
+class STaR(eqx.Module):
+    """Rounds of: try, keep what is right, fine-tune the starting model on it. One step is one round."""
+
+    env: Any
+    start: LanguageModel
+    model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
+    steps: int = param(10, "rounds of the whole training", low=1)
+    num_problems: int = param(512, "problems tried per round", low=1)
+    updates: int = param(40, "gradient steps of the first round", low=1)
+    growth: float = param(1.2, "how many times as many each further round takes", low=1.0)
+    rationalise: bool = param(False, "try failed problems again with the answer as a hint, and learn them without it")
+    next_level: float = param(0.0, "share solved at which a harder level is added; 0: never", low=0.0, high=1.0)
+    max_tokens: int = param(0, "longest attempt; 0: what the task needs", low=0)
+    temperature: float = param(1.0, "of sampling; 0 takes the likeliest token", low=0.0)
+    batch_size: int = param(32, "rows per gradient step", low=1)
+    learning_rate: float = param(2e-5, "Adam's step size", low=0.0)
+    warmup: int = param(10, "updates over which the step size rises in every round", low=0)
+    max_grad_norm: float = param(1.0, "gradients longer than this are shortened to it", low=0.0)
+    lora_rank: int = param(0, "rank of the adapters; 0 trains every weight", low=0)
+    lora_alpha: float = param(32.0, "adapters are scaled by alpha / rank", low=0.0)
+    lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
+
+    def __check_init__(self):
+        check_fields(self)
+        if self.next_level and not self.env.levels:
+            raise UsageError(f"next_level is {self.next_level}, but this task has no levels; leave it at 0")
+
+    @property
+    def iteration_steps(self) -> int:
+        return 1
+
+    def init(self, key: Key) -> State:
+        return State(self._learner().init(key).params, key, jnp.int32(0), jnp.int32(0))
+
+    def step(self, state: State) -> tuple[State, Metrics]:
+        levels, count = self._levels(int(state.level)), int(state.iteration)
+        kept: list[Written] = []
+        helped: list[Written] = []
+        accuracy = 0.0
+        for number, env in enumerate(levels):
+            key = jax.random.fold_in(common.iteration_key(state), number)
+            right, hinted, accuracy = self._attempt(state, env, -(-self.num_problems // len(levels)), key)
+            kept, helped = kept + right, helped + hinted
+        if not kept and not helped and count == 0:
+            raise PuzzleboxError(
+                f"none of the {self.num_problems} attempts was right, so there is nothing to learn from; start from a "
+                "model that solves some of the problems (sft), or from easier ones"
+            )
+        updates = round(self.updates * self.growth**count)
+        params, loss = self._fine_tune(state, kept + helped, updates) if kept or helped else (state.params, np.nan)
+        harder = len(levels) < len(self._levels(None)) and accuracy >= self.next_level
+        metrics = {
+            "round": count + 1,
+            "level": len(levels) - 1,
+            "accuracy": accuracy,
+            "kept": len(kept),
+            "rationalised": len(helped),
+            "updates": updates,
+            "loss": loss,
+        }
+        state = State(params, state.key, state.iteration + 1, state.level + harder)
+        return state, {name: jnp.float32(value) for name, value in metrics.items()}
+
+    def policy(self, state: State, greedy: bool = False) -> LanguageModel:
+        frozen = common.frozen_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets)
+        return LanguageModel(eqx.combine(state.params, frozen), self.start.tokenizer)
+
+    def _levels(self, added: int | None) -> list[Any]:
+        """The task at its own level and at the ``added`` harder ones (None: all there are)."""
+        if not self.next_level:
+            return [self.env]
+        first = self.env.levels.index(self.env.level)
+        names = self.env.levels[first:] if added is None else self.env.levels[first : first + added + 1]
+        return [dataclasses.replace(self.env, level=name) for name in names]
+
+    def _attempt(self, state: State, env: Any, count: int, key: Key) -> tuple[list[Written], list[Written], float]:
+        """What came out right of ``count`` problems, what only with a hint, and the share of the former."""
+        problems_key, attempts_key, hints_key = jax.random.split(key, 3)
+        examples = common.draw_examples(env, count, problems_key)
+        texts = self._try(state, env, examples, [example.prompt for example in examples], attempts_key)
+        kept = [text for text in texts if text is not None]
+        failed = [example for example, text in zip(examples, texts, strict=True) if text is None]
+        helped = []
+        if self.rationalise and failed:
+            texts = self._try(state, env, failed, [env.hint(example) for example in failed], hints_key)
+            helped = [text for text in texts if text is not None]
+        return kept, helped, len(kept) / count
+
+    def _try(
+        self, state: State, env: Any, examples: list[Example], prompts: list[Prompt], key: Key
+    ) -> list[Written | None]:
+        """An attempt per example at ``prompts``: what is right stands behind the example's own prompt, else None."""
+        model, texts = self.policy(state), []
+        for first in range(0, len(examples), ROWS):
+            part = prompts[first : first + ROWS]
+            full = part + part[:1] * (ROWS - len(part)) if len(prompts) > ROWS else part  # one shape, one program
+            trajectory, answers = common.experience(
+                model,
+                [model.ask(prompt, env.chat) for prompt in full],
+                jax.random.fold_in(key, first),
+                max_tokens=self.max_tokens or env.max_tokens,
+                sampling=Sampling(self.temperature),
+            )
+            ended = [bool(row.any()) for row in np.asarray(trajectory.terminated)]
+            rows = zip(examples[first : first + ROWS], completions(trajectory), answers, ended, strict=False)
+            for example, tokens, answer, whole in rows:
+                prompt = model.encode(model.ask(example.prompt, env.chat))
+                text = Written(prompt + tokens, [False] * len(prompt) + [True] * len(tokens))
+                texts.append(text if whole and env.correct(example, answer) else None)
+        return texts
+
+    def _learner(self) -> SFT:
+        return SFT(
+            self.env,
+            self.start,
+            learning_rate=self.learning_rate,
+            warmup=self.warmup,
+            anneal=False,
+            max_grad_norm=self.max_grad_norm,
+            lora_rank=self.lora_rank,
+            lora_alpha=self.lora_alpha,
+            lora_targets=self.lora_targets,
+        )
+
+    def _fine_tune(self, state: State, texts: list[Written], updates: int) -> tuple[Any, float]:
+        """What trains after ``updates`` gradient steps from the starting model, and the mean loss of the last tenth."""
+        learner = self._learner()
+        longest = max(len(text.tokens) for text in texts) - 1
+        rows = pack(texts, bucket(max(longest, 64)), self.start.tokenizer.pad_id)
+        seed = common.host_seed(common.iteration_key(state))
+        learning, losses = learner.init(jax.random.fold_in(state.key, 0)), []  # the learner uses up its key
+        for update in range(updates):
+            chosen = batch_indices(len(rows.mask), self.batch_size, update, seed)
+            learning, metrics = learner.learn(learning, take(rows, chosen))
+            losses.append(metrics["loss"])
+        return learning.params, float(np.mean(jax.device_get(losses[-max(1, updates // 10) :])))
