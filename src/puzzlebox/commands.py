@@ -36,8 +36,16 @@ def resume(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.run import evaluate, report
+    from puzzlebox.run import backend, evaluate, language_evaluation, report, subjects
 
+    asked = {name: getattr(arguments, name) for name in ("task", "shots", "samples", "temperature", "text")}
+    if subjects.writes(arguments.run):
+        backend.prepare()
+        figures = language_evaluation.evaluate_model(
+            arguments.run, problems=arguments.episodes, seed=arguments.seed, **asked
+        )
+        return report.show(figures, arguments.json)
+    subjects.check_only_for_language(arguments.run, asked)
     return report.show(
         evaluate.evaluate(arguments.run, episodes=arguments.episodes, seed=arguments.seed), arguments.json
     )
@@ -177,9 +185,15 @@ def resume_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    run_argument(parser)
-    parser.add_argument("--episodes", type=int, default=100, help="per agent and mode (default 100)")
+    parser.add_argument("run", metavar="DIR_OR_MODEL", type=Path, help="a run directory, or a language model")
+    parser.add_argument("--episodes", type=int, default=100, help="per agent and mode, or problems (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
+    group = parser.add_argument_group("language models")
+    group.add_argument("--task", default="", help="held-out problems of this task (default: the run's own)")
+    group.add_argument("--shots", type=int, default=0, help="worked examples before each problem (default 0)")
+    group.add_argument("--samples", type=int, default=1, help="completions per problem, for pass@k (default 1)")
+    group.add_argument("--temperature", type=float, help="of sampling (default: greedy for one sample, 1 for several)")
+    group.add_argument("--text", default="", metavar="FILE", help="also the perplexity of this .txt file")
 
 
 def watch_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,14 @@
-"""How good are the answers of a trained language model: greedy completions of held-out problems, judged."""
+"""How good are the answers of a language model: completions of held-out problems, judged by the task's verifier.
+
+Where a task has no verifier, `held_out` measures how likely the model finds what it should have written.
+
+Intervals are those of `shares`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,72 +16,201 @@ import numpy as np
 
 from puzzlebox.acting.generate import Sampling
 from puzzlebox.algorithms.language import common
-from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.envs.text.task import Example
+from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.text_worlds import make_text
+from puzzlebox.envs.text.task import Example, few_shot
+from puzzlebox.errors import UsageError
+from puzzlebox.run import held_out
 from puzzlebox.run.directory import Run, write_json
 from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.shares import interval, pass_at
 from puzzlebox.run.statistics import summarise
+from puzzlebox.run.subjects import Subject, open_subject
 from puzzlebox.types import State
 
 ROWS = 64  # completions at once
 
 
+def evaluate_model(
+    name: str | Path,
+    *,
+    task: str = "",
+    shots: int = 0,
+    samples: int = 1,
+    temperature: float | None = None,
+    text: str | Path = "",
+    problems: int = 100,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Evaluates every agent of a run, or a model, on held-out problems of ``task`` (default: the run's own).
+
+    ``shots`` worked examples stand before each problem. ``samples`` completions per problem are drawn at
+    ``temperature`` (default: greedy for one, 1 for several): accuracy is then their mean, and ``pass_at`` says how
+    often one of k is right. ``text``: a file whose perplexity is measured too, beside that of the starting model.
+    Raises UsageError before anything compiles.
+    """
+    for what, value, least in (("episodes", problems, 1), ("shots", shots, 0), ("samples", samples, 1)):
+        if value < least:
+            raise UsageError(f"{what} is {value}; it must be at least {least}")
+    temperature = float(samples > 1) if temperature is None else temperature
+    if temperature < 0:
+        raise UsageError(f"temperature is {temperature}; it must be at least 0")
+    if samples > 1 and temperature == 0:
+        raise UsageError(f"samples is {samples}, but at temperature 0 all are the same; set --temperature 1")
+    subject = open_subject(name)
+    env = task or subject.env
+    if not env and not text:
+        raise UsageError(f"{name} is no run, so say what to evaluate it on: --task arith, or --text FILE")
+    head = {"algorithm": subject.run.config["algorithm"] if subject.run else str(name), "env": env}
+    head |= {"seeds": subject.num_agents, "steps": subject.steps, "run": str(name)}
+    figures: dict[str, Any] = {}
+    if text:
+        figures |= held_out.text_figures([subject.model(i) for i in range(subject.num_agents)], subject.start, text)
+    if not env:
+        return head | figures | {"intervals_meaningful": subject.num_agents >= 3}
+    made = subject.agents.algorithm.env if subject.agents and env == subject.env else make_text(env)
+    plain = shots == 0 and samples == 1 and temperature == 0
+    if subject.run and subject.agents and env == subject.env and plain:
+        own = evaluate_language(subject.run, subject.agents, subject.state, subject.steps, problems=problems, seed=seed)
+        return own | figures
+    if not verifies(made):
+        raise UsageError(f"{env} has no verifier; evaluate a run that was trained on it, or name another --task")
+    examples = made.examples("test", problems, seed)
+    correct, rewards, texts = judged(subject, made, examples, shots, samples, temperature, seed)
+    figures |= accuracy_figures(correct, rewards) | {"shots": shots, "samples": samples, "temperature": temperature}
+    if samples > 1:
+        powers = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k <= samples]
+        figures["pass_at"] = {str(k): pass_at(correct, k) for k in powers}
+    return head | figures | {"examples": shown_examples(examples, texts[0])}
+
+
 def evaluate_language(
     run: Run, agents: LanguageAgents, state: State, steps: int, *, problems: int, seed: int
 ) -> dict[str, Any]:
-    """Accuracy and reward of every agent on the same held-out problems; writes ``evaluation.json``."""
-    task = agents.algorithm.env
-    examples = task.examples("test", problems, seed)
+    """Every agent on the same held-out problems of the run's own task; writes ``evaluation.json``.
+
+    Accuracy and reward where there is a verifier, otherwise what `held_out` measures.
+    """
+    config, task = run.config, agents.algorithm.env
+    head = {name: config[name] for name in ("algorithm", "env", "seeds")} | {"steps": steps}
+    record: dict[str, Any] = {"steps": steps, "episodes": problems, "seed": seed}
+    if hasattr(agents.algorithm, "judge_accuracy") or not verifies(task):
+        returns, figures = held_out.figures(agents, state, problems, seed)
+        figures |= reward_figures(returns)
+    else:
+        examples = task.examples("test", problems, seed)
+        subject = Subject(str(run.path), config["env"], agents.num_agents, lambda agent: agents.policy(state, agent))
+        correct, rewards, texts = judged(subject, task, examples, 0, 1, 0.0, seed)
+        returns, figures = rewards[..., 0], accuracy_figures(correct, rewards)
+        completions = [[row[0] for row in part] for part in texts]
+        record |= {"prompts": [e.prompt for e in examples], "completions": completions}
+        record["correct"] = correct[..., 0].astype(int).tolist()
+        figures["examples"] = shown_examples(examples, texts[0])
+    record["greedy"] = {"episode_returns": returns.round(4).tolist()}
+    write_json(run.path / "evaluation.json", record)
+    return head | figures | {"run": str(run.path)}
+
+
+def judged(
+    subject: Subject, task: Any, examples: Sequence[Example], shots: int, samples: int, temperature: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[list[list[str]]]]:
+    """What the verifier says: correct and rewards ``[A, problems, samples]``, and the texts."""
+    prompts = [few_shot(task, example, shots, seed) for example in examples]
+    repeated = [example for example in examples for _ in range(samples)]
     correct, rewards, texts = [], [], []
-    for agent in range(agents.num_agents):
-        answers = answer(agents.policy(state, agent), task, examples)
-        texts.append(answers)
-        correct.append([task.correct(e, text) for e, text in zip(examples, answers, strict=True)])
-        rewards.append(common.rewards(task, examples, answers))
-    accuracy, reward = np.array(correct, float), np.array(rewards, float)
-    record = {"prompts": [e.prompt for e in examples], "completions": texts, "correct": accuracy.astype(int).tolist()}
-    record["greedy"] = {"episode_returns": reward.round(4).tolist()}
-    write_json(run.path / "evaluation.json", {"steps": steps, "seed": seed} | record)
-    config = run.config
-    scores = summarise(reward.mean(axis=1))
+    for agent in range(subject.num_agents):
+        model = subject.model(agent)
+        asked = [model.ask(prompt, task.chat) for prompt in prompts]
+        answers = answer(model, asked, task.max_tokens, samples, temperature, seed)
+        correct.append([task.correct(e, text) for e, text in zip(repeated, answers, strict=True)])
+        rewards.append(common.rewards(task, repeated, answers))
+        texts.append([answers[i : i + samples] for i in range(0, len(answers), samples)])
+    shape = (subject.num_agents, len(examples), samples)
+    return np.array(correct, float).reshape(shape), np.array(rewards, float).reshape(shape), texts
+
+
+def answer(
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    max_tokens: int,
+    samples: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[str]:
+    """``samples`` completions of every prompt, beside each other; greedy at temperature 0."""
+    texts: list[str] = []
+    at_once = max(1, ROWS // samples)
+    for i in range(0, len(prompts), at_once):
+        part = list(prompts[i : i + at_once])
+        full = part + part[:1] * (at_once - len(part)) if len(prompts) > at_once else part  # one shape, one program
+        key = jax.random.fold_in(jax.random.key(seed), i)
+        _, written = common.experience(
+            model, full, key, max_tokens=max_tokens, sampling=Sampling(temperature), group=samples
+        )
+        texts += written[: len(part) * samples]
+    return texts
+
+
+def verifies(task: Any) -> bool:
+    """Whether completions of the task can be judged; a file without answers and reward function cannot."""
+    try:
+        example = task.examples("test", 1, 0)[0]
+        task.correct(example, "")
+    except UsageError:
+        return False
+    return bool(example.prompt)
+
+
+def accuracy_figures(correct: np.ndarray, rewards: np.ndarray) -> dict[str, Any]:
+    """The figures of ``[A, problems, samples]``."""
+    accuracy = correct.mean(axis=2)
     return {
-        "algorithm": config["algorithm"],
-        "env": config["env"],
-        "seeds": config["seeds"],
-        "steps": steps,
         "accuracy": float(accuracy.mean()),
         "accuracy_ci": list(interval(accuracy)),
         "accuracies": accuracy.mean(axis=1).tolist(),
-        "problems": len(examples),
+        "problems": accuracy.shape[1],
+    } | reward_figures(rewards.mean(axis=2))
+
+
+def reward_figures(rewards: np.ndarray) -> dict[str, Any]:
+    """The figures of rewards ``[A, problems]`` under the names that every ``--json`` uses."""
+    scores = summarise(rewards.mean(axis=1))
+    return {
         "return_mean": scores["mean"],
         "return_iqm": scores["iqm"],
         "return_ci": scores["iqm_ci"],
         "intervals_meaningful": scores["intervals_meaningful"],
-        "run": str(run.path),
     }
 
 
-def answer(model: LanguageModel, task: Any, examples: Sequence[Example]) -> list[str]:
-    """Greedy completions of the examples' prompts."""
-    prompts = [model.ask(example.prompt, task.chat) for example in examples]
-    texts: list[str] = []
-    for i in range(0, len(prompts), ROWS):
-        part = prompts[i : i + ROWS]
-        full = part + part[:1] * (ROWS - len(part)) if len(prompts) > ROWS else part  # one shape, one program
-        _, written = common.experience(
-            model, full, jax.random.key(0), max_tokens=task.max_tokens, sampling=Sampling(0.0)
+def shown_examples(examples: Sequence[Example], texts: list[list[str]], count: int = 3) -> list[dict[str, Any]]:
+    """A few problems with the first agent's first answer, for people to look at."""
+    pairs = zip(examples[:count], texts, strict=False)
+    return [{"prompt": e.prompt, "answer": e.answer, "completion": written[0]} for e, written in pairs]
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The figures for a person."""
+    out = []
+    if "accuracy" in figures:
+        low, high = figures["accuracy_ci"]
+        shots, samples = figures.get("shots", 0), figures.get("samples", 1)
+        how = f", {shots}-shot" * bool(shots) + f", {samples} samples each" * (samples > 1)
+        out.append(
+            f"accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) "
+            f"on {figures['problems']} problems{how}"
         )
-        texts += written[: len(part)]
-    return texts
+    if "pass_at" in figures:
+        out.append(", ".join(f"pass@{k} {value:.1%}" for k, value in figures["pass_at"].items()))
+    out += held_out.lines(figures)
+    for example in figures.get("examples", []):
+        if isinstance(example["prompt"], str):
+            wanted = f"   (wanted: {short(example['answer'])})" if example["answer"] else ""
+            out.append(f"  {short(example['prompt'])} → {short(example['completion'])}{wanted}")
+    return out
 
 
-def interval(correct: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95% bootstrap interval of the mean of ``correct [A, problems]``: problems and agents are both drawn again."""
-    generator = np.random.default_rng(seed)
-    agents, problems = correct.shape
-    means = [
-        correct[generator.integers(0, agents, agents)][:, generator.integers(0, problems, problems)].mean()
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def short(text: str, length: int = 60) -> str:
+    """One line, not too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from puzzlebox.run import language_evaluation
 from puzzlebox.run.progress import si
 
 
@@ -15,17 +16,14 @@ def show(figures: dict[str, Any], as_json: bool) -> dict[str, Any]:
 
 
 def lines(figures: dict[str, Any]) -> list[str]:
-    out = [f"{figures['algorithm']} on {figures['env']}: {plural(figures['seeds'], 'seed')}, {figures['steps']} steps"]
+    trained = f": {plural(figures['seeds'], 'seed')}, {figures['steps']} steps" if figures["steps"] else ""
+    out = [" on ".join(filter(None, (figures["algorithm"], figures["env"]))) + trained]
     for row in figures.get("table", []):
         values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, float) and "return" not in k)
         out.append(f"  {values:30} {score(row)}")
-    if "accuracy" in figures:
-        low, high = figures["accuracy_ci"]
-        out.append(
-            f"  accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) "
-            f"on {figures['problems']} problems"
-        )
-    elif "table" not in figures:
+    written = language_evaluation.lines(figures)
+    out += [f"  {line}" for line in written]
+    if not written and "table" not in figures:
         for mode in ("greedy", "sampled"):
             out.append(f"  {mode:8} {score(figures[mode])}, episode length {figures[mode]['length_mean']:.1f}")
             if figures[mode]["episodes_cut"]:
@@ -39,7 +37,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
             + (f", {si(speed)} steps/s" if speed else "")
         )
     out += [f"  note: {note}" for note in figures.get("notes", [])]
-    if not figures["intervals_meaningful"]:
+    if not figures["intervals_meaningful"] and figures["steps"]:  # a model that is no run has no seeds
         out.append("  with fewer than 3 seeds there is no telling how other seeds would do: add --seeds 10")
     return [*out, f"  run: {figures['run']}"]
 

@@ -137,7 +137,7 @@ def rewarded(trajectory: Trajectory, rewards: Sequence[float]) -> Trajectory:
 def rewards(env: Any, examples: Sequence[Example], texts: Sequence[str], group: int = 1) -> list[float]:
     """The task's reward of every text; ``group`` texts beside each other answer the same example."""
     asked = [examples[i // group] for i in range(len(texts))]
-    if hasattr(env, "rewards"):  # rows of a file, whose reward function takes them all at once
+    if callable(getattr(env, "rewards", None)):  # rows of a file, whose reward function takes them all at once
         return env.rewards(asked, texts)
     return [env.reward(example, text) for example, text in zip(asked, texts, strict=True)]
 

@@ -1,0 +1,205 @@
+"""How likely a language model finds texts it has not learned from: loss, perplexity, and which of two it prefers.
+
+Of a file of rows, one in five is held out. Demonstrations and plain text: loss = −mean log π(token), perplexity =
+e^loss, over all tokens that the data counts. Preferences: Δ = log π/π_start (chosen) − log π/π_start (rejected);
+`reward_accuracy` is the share with Δ > 0 (what DPO trains), `preference_accuracy` the share with log π(chosen) >
+log π(rejected), `margin` the mean of Δ in nats. Source: Rafailov et al. 2023, arXiv 2305.18290.
+
+A text file is read in windows that do not see each other, each as long as the context but at most 512 tokens, so the
+first words of a window are harder than in one long reading; it is the same for every model with this tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.acting.generate import bucket
+from puzzlebox.acting.score import score
+from puzzlebox.algorithms.language import common
+from puzzlebox.data.datasets import Row, pairs, read_text
+from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.errors import UsageError
+from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.types import State
+
+ROWS = 16  # texts at once
+WINDOW = 512  # tokens of a text file that see each other, at most
+MOST_TOKENS = 50_000  # of a text file are read
+
+Written = tuple[list[int], list[int]]  # what is read, and what is then to be written, as token ids
+
+
+def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """What the data of a run without verifier can tell: scores ``[A, rows]`` (more is better), and the figures."""
+    algorithm = agents.algorithm
+    if hasattr(algorithm, "judge_accuracy"):  # a reward model
+        right = np.array([algorithm.judge_accuracy(state[i], count, seed) for i in range(agents.num_agents)], float)
+        return right, {"judge_accuracy": float(right.mean()), "rows": right.shape[1]}
+    models = [agents.policy(state, agent) for agent in range(agents.num_agents)]
+    rows = held_out_rows(algorithm.env, count, seed)
+    if rows and rows[0].chosen is not None:
+        return preference_figures(models, algorithm.start, rows)
+    texts = [demonstration(algorithm.start, row) for row in rows if row.label is not False]
+    if not texts:
+        raise UsageError(
+            f"{algorithm.env.name} holds out nothing that can be evaluated: it has neither answers nor texts"
+        )
+    sums, lengths = likelihoods([*models, algorithm.start], texts)
+    loss = -sums.sum(axis=1) / lengths.sum()
+    found = {"loss": float(loss[:-1].mean()), "perplexity": float(np.exp(loss[:-1]).mean()), "rows": len(texts)}
+    found |= {"losses": loss[:-1].tolist(), "loss_start": float(loss[-1])}
+    return (sums / lengths)[:-1], found | {"perplexity_start": float(np.exp(loss[-1]))}
+
+
+def held_out_rows(env: Any, count: int, seed: int) -> list[Row]:
+    """At most ``count`` held-out rows in the random order of ``seed``; a ranking gives its pairs."""
+    rows = list(env.rows("test"))
+    if env.kind == "ranking":
+        rows = [pair for row in rows for pair in pairs(row)]
+    if env.kind == "prompt":
+        raise UsageError(f"{env.name} has prompts only, nothing to judge completions by; add a column 'answer'")
+    order = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return [rows[i] for i in order]
+
+
+def preference_figures(
+    models: Sequence[LanguageModel], start: LanguageModel, rows: Sequence[Row]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Which of two texts each model prefers: Δ ``[A, rows]`` and the figures."""
+    texts = [answered(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+    sums, _ = likelihoods([*models, start], texts)
+    chosen, rejected = sums[:, 0::2], sums[:, 1::2]
+    margin = (chosen - rejected)[:-1] - (chosen - rejected)[-1]
+    return margin, {
+        "reward_accuracy": float((margin > 0).mean()),
+        "preference_accuracy": float((chosen > rejected)[:-1].mean()),
+        "preference_accuracy_start": float((chosen > rejected)[-1].mean()),
+        "margin": float(margin.mean()),
+        "chosen_change": float((chosen[:-1] - chosen[-1]).mean()),
+        "rejected_change": float((rejected[:-1] - rejected[-1]).mean()),
+        "rows": len(rows),
+    }
+
+
+def demonstration(model: LanguageModel, row: Row) -> Written:
+    """A plain text, or a prompt with its completion."""
+    if row.text is not None and not isinstance(row.text, str):  # a conversation: its last answer
+        return answered(model, row.text[:-1], row.text[-1:])
+    return answered(model, row.prompt or "", row.completion if row.text is None else row.text)
+
+
+def answered(model: LanguageModel, prompt: Any, text: Any) -> Written:
+    """Prompt and answer as token ids; of messages the answer is the last one's words."""
+    asked: Prompt = prompt if isinstance(prompt, str) else [*prompt, *text[:-1]]
+    return common.written(model, asked, text if isinstance(text, str) else text[-1]["content"])
+
+
+def likelihoods(models: Sequence[LanguageModel], texts: Sequence[Written]) -> tuple[np.ndarray, np.ndarray]:
+    """Summed log-probabilities of the written part ``[models, texts]``, and how many tokens it has ``[texts]``."""
+    longest = max(len(prompt) + len(written) for prompt, written in texts)
+    for model in models:
+        if longest - 1 > model.decoder.config.context:
+            raise UsageError(
+                f"a held-out text has {longest} tokens, more than the model's context of {model.decoder.config.context}"
+            )
+    length = min(bucket(longest), min(model.decoder.config.context for model in models) + 1)
+    tokens = np.full((len(texts), length), models[0].tokenizer.pad_id, np.int32)
+    mask = np.zeros((len(texts), length - 1), bool)
+    for row, (prompt, written) in enumerate(texts):
+        end = len(prompt) + len(written)
+        tokens[row, :end] = prompt + written
+        mask[row, len(prompt) - 1 : end - 1] = True
+    return np.stack([log_probs(model, tokens, mask).sum(axis=1) for model in models]), mask.sum(axis=1)
+
+
+def log_probs(model: LanguageModel, tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """log π of each token after the first, ``[B, T − 1]``, 0 where ``mask`` is False."""
+    parts = []
+    for i in range(0, len(tokens), ROWS):
+        rows, counts = tokens[i : i + ROWS], mask[i : i + ROWS]
+        if 0 < len(rows) < ROWS < len(tokens):  # the last part has the shape of the others: one program
+            fill = ROWS - len(rows)
+            rows = np.concatenate([rows, np.repeat(rows[-1:], fill, axis=0)])
+            counts = np.concatenate([counts, np.zeros((fill, counts.shape[1]), bool)])
+        parts.append(np.asarray(_log_probs(model.decoder, jnp.asarray(rows), jnp.asarray(counts))))
+    return np.concatenate(parts)[: len(tokens)].astype(np.float64)
+
+
+@eqx.filter_jit
+def _log_probs(decoder, tokens, mask):
+    return score(decoder, tokens[:, :-1], tokens[:, 1:], mask)[0]
+
+
+def text_figures(models: Sequence[LanguageModel], start: LanguageModel | None, path: str | Path) -> dict[str, Any]:
+    """Loss per token and perplexity of the text at ``path``; beside the starting model's, and the change, if any.
+
+    ``perplexity_change`` 0.1: the mean perplexity of the agents is 10% above that of the model they started from.
+    """
+    texts = read_text(path)
+    everyone = [*models, *([start] if start else [])]
+    tokens, mask = windows(models[0], texts, min(WINDOW, min(m.decoder.config.context for m in everyone)))
+    loss = np.array([-log_probs(model, tokens, mask).sum() / mask.sum() for model in everyone])
+    perplexity = np.exp(loss)
+    own = perplexity[: len(models)]
+    found: dict[str, Any] = {"text": str(path), "text_tokens": int(mask.sum())}
+    found |= {"text_loss": float(loss[: len(models)].mean()), "text_perplexity": float(own.mean())}
+    found["text_perplexities"] = own.tolist()
+    if start:
+        found["text_perplexity_start"] = float(perplexity[-1])
+        found["perplexity_change"] = float(own.mean() / perplexity[-1] - 1)
+    return found
+
+
+def windows(model: LanguageModel, texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The texts' tokens in rows of ``length`` + 1, each row beginning with the last token of the row before."""
+    tokenizer = model.tokenizer
+    first = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
+    rows: list[list[int]] = []
+    left = MOST_TOKENS
+    for text in texts:
+        ids = [first, *tokenizer.encode(text)][: left + 1]
+        rows += [ids[i : i + length + 1] for i in range(0, len(ids) - 1, length)]
+        left -= len(ids) - 1
+        if left <= 0:
+            break
+    tokens = np.full((len(rows), max(map(len, rows))), tokenizer.pad_id, np.int32)
+    mask = np.zeros((len(rows), tokens.shape[1] - 1), bool)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = row
+        mask[i, : len(row) - 1] = True
+    return tokens, mask
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The figures for a person."""
+    out = []
+    if "judge_accuracy" in figures:
+        out.append(f"ranks {figures['judge_accuracy']:.1%} of {figures['rows']} held-out pairs as people did")
+    if "loss" in figures:
+        out.append(
+            f"held-out loss {figures['loss']:.3f}, perplexity {figures['perplexity']:.2f} on {figures['rows']} texts "
+            f"(before training {figures['loss_start']:.3f}, {figures['perplexity_start']:.2f})"
+        )
+    if "reward_accuracy" in figures:
+        out.append(
+            f"on {figures['rows']} held-out pairs the chosen text gained on the rejected one in "
+            f"{figures['reward_accuracy']:.1%}, by {figures['margin']:.2f} nats on average"
+        )
+        out.append(
+            f"prefers the chosen text in {figures['preference_accuracy']:.1%} (before training "
+            f"{figures['preference_accuracy_start']:.1%}); log-probability of chosen {figures['chosen_change']:+.2f}, "
+            f"of rejected {figures['rejected_change']:+.2f}"
+        )
+    if "text_perplexity" in figures:
+        line = f"perplexity {figures['text_perplexity']:.2f} on {figures['text']} ({figures['text_tokens']} tokens)"
+        if "perplexity_change" in figures:
+            before, change = figures["text_perplexity_start"], figures["perplexity_change"]
+            line += f"; before training {before:.2f}, so it is {abs(change):.1%} {'worse' if change > 0 else 'better'}"
+        out.append(line)
+    return out
