@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from puzzlebox.acting.judge import Judge
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError, unknown
@@ -84,19 +85,38 @@ def from_gguf(path: Path) -> LanguageModel:
 
 
 def from_run(path: Path, agent: int) -> LanguageModel:
-    """The newest checkpoint of one agent."""
+    """What one agent of a run has become, from its newest checkpoint."""
+    model, algorithm = trained(path, agent)
+    if not isinstance(model, LanguageModel):
+        raise UsageError(f"{path} is a run of {algorithm}, which trains no language model")
+    return model
+
+
+@lru_cache(maxsize=2)
+def load_judge(name: str) -> Judge:
+    """The reward model in a run directory, with ``,agent=1`` for another than its first agent; raises UsageError."""
+    base, *settings = name.split(",")
+    path = Path(base)
+    if not (path / "config.json").is_file() or "algorithm" not in read_config(path):
+        raise UsageError(f"reward_model is '{name}', which is no run directory; make one: puzzlebox train reward_model")
+    judge, algorithm = trained(path, read_options(name, settings, {"agent": 0})["agent"])
+    if not isinstance(judge, Judge):
+        raise UsageError(f"reward_model is '{name}', a run of {algorithm}, which trains no reward model")
+    return judge
+
+
+def trained(path: Path, agent: int) -> tuple[Any, str]:
+    """The policy of one agent of a run, and the name of the algorithm."""
     from puzzlebox.run import checkpoint
     from puzzlebox.run.directory import Run
     from puzzlebox.run.train import build
 
     run = Run.open(path)
     agents = build(run.config)
-    if not hasattr(agents.algorithm, "start"):
-        raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     if agent >= agents.num_agents:
         raise UsageError(f"agent is {agent}, but {path} has agents 0 to {agents.num_agents - 1}")
     state, _, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
-    return agents.policy(state, agent)
+    return agents.policy(state, agent), run.config["algorithm"]
 
 
 def read_config(path: Path) -> dict[str, Any]:

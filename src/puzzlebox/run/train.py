@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from puzzlebox.acting.judge import Judged
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.data.text_worlds import is_text, make_text
@@ -27,7 +28,7 @@ from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
 from puzzlebox.run.language_agents import LanguageAgents
-from puzzlebox.run.models import load_model
+from puzzlebox.run.models import load_judge, load_model
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
 from puzzlebox.types import State
@@ -163,7 +164,10 @@ def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
     """The algorithm on its world, or on its task with the model it starts from."""
     if is_language(kind):
         model = values.get("model", params(kind)["model"].default)
-        return kind(env=make_text(env), start=load_model(model), **values)
+        task = make_text(env)
+        if values.get("reward_model"):
+            task = Judged(task, load_judge(values["reward_model"]))
+        return kind(env=task, start=load_model(model), **values)
     return kind(env=make(env), **values)
 
 
