@@ -163,7 +163,7 @@ def gradient_step(
     """One update of ``params`` by ``loss(params, *arguments) -> (loss, metrics)``; also reports the gradient's norm."""
     gradient, metrics = jax.grad(loss, has_aux=True)(params, *arguments)
     updates, optimiser = transform.update(gradient, optimiser, params)
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     return optax.apply_updates(params, updates), optimiser, metrics | {"grad_norm": norm}
 
 
