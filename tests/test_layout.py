@@ -19,6 +19,7 @@ LAYERS = [
     "acting",
     "algorithms",
     "run",
+    "language_commands",
     "commands",
     "cli",
     "__main__",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from puzzlebox import language_commands
+
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import report, train
@@ -49,6 +51,24 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     return report.show(
         evaluate.evaluate(arguments.run, episodes=arguments.episodes, seed=arguments.seed), arguments.json
     )
+
+
+def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import backend, winrate
+
+    backend.prepare()
+    figures = winrate.winrate(
+        arguments.a,
+        arguments.b,
+        task=arguments.task,
+        judge=arguments.judge,
+        temperature=arguments.temperature,
+        problems=arguments.episodes,
+        seed=arguments.seed,
+    )
+    if not arguments.json:
+        print("\n".join(winrate.lines(figures)))
+    return figures
 
 
 def watch(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -196,6 +216,20 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--text", default="", metavar="FILE", help="also the perplexity of this .txt file")
 
 
+def winrate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="DIR_A", help="a run or a language model")
+    parser.add_argument("b", metavar="DIR_B", help="what it is held against")
+    parser.add_argument("--task", default="", help="whose held-out prompts both answer (default: that of the runs)")
+    parser.add_argument(
+        "--judge",
+        default="verifier",
+        help="verifier (default), a run of reward_model, or a server: http://HOST/v1,model=NAME (key: OPENAI_API_KEY)",
+    )
+    parser.add_argument("--temperature", type=float, default=0.0, help="of sampling (default 0, the likeliest answer)")
+    parser.add_argument("--episodes", type=int, default=100, help="prompts per agent (default 100)")
+    parser.add_argument("--seed", type=int, default=0, help="which prompts (default 0)")
+
+
 def watch_arguments(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     parser.add_argument("--agent", type=int, default=0, help="which of the run's agents, from 0 (default 0)")
@@ -274,7 +308,9 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
+    "winrate": (winrate, "how often one language model answers better than another", winrate_arguments),
     "compare": (compare, "does one run beat another, or can they not be told apart?", compare_arguments),
     "plot": (plot, "draw learning curves", plot_arguments),
     "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
+    **language_commands.COMMANDS,
 }

@@ -1,4 +1,4 @@
-"""Language models by name: ``new,layers=2,width=64``, ``smollm2``, a directory, a GGUF file, or a run."""
+"""Language models by name: ``new,layers=2,width=64``, ``smollm2``, a directory, a GGUF file, a run, or an adapter."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from puzzlebox.acting.judge import Judge
@@ -14,17 +15,23 @@ from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.nets.decoder import Decoder, DecoderConfig
+from puzzlebox.nets.linear import merge_lora
 
 NEW = {"layers": 4, "width": 128, "heads": 4, "kv_heads": 4, "hidden": 384, "context": 512, "seed": 0}
 
 
-@lru_cache(maxsize=2)
 def load_model(name: str) -> LanguageModel:
-    """The language model called ``name``; raises UsageError when there is none, or it cannot be read.
+    """The language model called ``name``, adapters merged; raises UsageError when there is none or it is unreadable.
 
     ``new``, with options after commas: a small decoder with random weights that reads bytes. A run directory, with
     ``,agent=1`` for another than its first agent: what was trained there.
     """
+    checkpoints = Path(name.partition(",")[0]) / "checkpoints"
+    return _load(name, checkpoints.stat().st_mtime_ns if checkpoints.is_dir() else 0)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, _changed: int) -> LanguageModel:
     base, *settings = name.split(",")
     if base == "new":
         return new_model(read_options(name, settings, NEW))
@@ -35,8 +42,10 @@ def load_model(name: str) -> LanguageModel:
     path = Path(base)
     if path.suffix == ".gguf":
         return from_gguf(path)
-    if (path / "config.json").is_file() and "algorithm" in read_config(path):
+    if is_run(path):
         return from_run(path, read_options(name, settings, {"agent": 0})["agent"])
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        return from_adapter(path)
     if path.is_dir():
         from puzzlebox.data.huggingface import load_decoder
 
@@ -84,12 +93,34 @@ def from_gguf(path: Path) -> LanguageModel:
     return LanguageModel(decoder, Tokenizer.from_gguf(reader))
 
 
-def from_run(path: Path, agent: int) -> LanguageModel:
-    """What one agent of a run has become, from its newest checkpoint."""
+def from_adapter(path: Path) -> LanguageModel:
+    """A PEFT directory, merged into the model that it names as its base."""
+    from puzzlebox.data.huggingface import read_json
+    from puzzlebox.data.peft import load_adapter
+
+    base = str(read_json(path, "adapter_config.json").get("base_model_name_or_path") or "")
+    if not Path(base).exists() and base != "smollm2":
+        raise UsageError(
+            f"{path} adapts the model '{base}', which is not here; write the directory that holds it into "
+            f"base_model_name_or_path of {path / 'adapter_config.json'}"
+        )
+    model = load_model(base)
+    return LanguageModel(merged(load_adapter(model.decoder, path)), model.tokenizer)
+
+
+merged = eqx.filter_jit(merge_lora)
+
+
+def is_run(path: Path) -> bool:
+    return (path / "config.json").is_file() and "algorithm" in read_config(path)
+
+
+def from_run(path: Path, agent: int, merge: bool = True) -> LanguageModel:
+    """What one agent of a run has become; without ``merge`` its adapters stay apart from the weights."""
     model, algorithm = trained(path, agent)
     if not isinstance(model, LanguageModel):
         raise UsageError(f"{path} is a run of {algorithm}, which trains no language model")
-    return model
+    return LanguageModel(merged(model.decoder), model.tokenizer) if merge else model
 
 
 @lru_cache(maxsize=2)
@@ -97,7 +128,7 @@ def load_judge(name: str) -> Judge:
     """The reward model in a run directory, with ``,agent=1`` for another than its first agent; raises UsageError."""
     base, *settings = name.split(",")
     path = Path(base)
-    if not (path / "config.json").is_file() or "algorithm" not in read_config(path):
+    if not is_run(path):
         raise UsageError(f"reward_model is '{name}', which is no run directory; make one: puzzlebox train reward_model")
     judge, algorithm = trained(path, read_options(name, settings, {"agent": 0})["agent"])
     if not isinstance(judge, Judge):
@@ -106,12 +137,15 @@ def load_judge(name: str) -> Judge:
 
 
 def trained(path: Path, agent: int) -> tuple[Any, str]:
-    """The policy of one agent of a run, and the name of the algorithm."""
+    """The policy of one agent of a run of a language algorithm, from its newest checkpoint; the algorithm's name."""
+    from puzzlebox.algorithms import algorithm_class
     from puzzlebox.run import checkpoint
     from puzzlebox.run.directory import Run
-    from puzzlebox.run.train import build
+    from puzzlebox.run.train import build, is_language
 
     run = Run.open(path)
+    if not is_language(algorithm_class(run.config["algorithm"])):
+        raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     agents = build(run.config)
     if agent >= agents.num_agents:
         raise UsageError(f"agent is {agent}, but {path} has agents 0 to {agents.num_agents - 1}")
