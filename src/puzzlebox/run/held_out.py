@@ -20,12 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.generate import bucket
+from puzzlebox.acting.judge import Judge, score_at
 from puzzlebox.acting.score import score
-from puzzlebox.algorithms.language import common
+from puzzlebox.algorithms.language import preferences
 from puzzlebox.data.datasets import Row, pairs, read_text
-from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
 from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.shares import interval
 from puzzlebox.types import State
 
 ROWS = 16  # texts at once
@@ -38,10 +40,9 @@ Written = tuple[list[int], list[int]]  # what is read, and what is then to be wr
 def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """What the data of a run without verifier can tell: scores ``[A, rows]`` (more is better), and the figures."""
     algorithm = agents.algorithm
-    if hasattr(algorithm, "judge_accuracy"):  # a reward model
-        right = np.array([algorithm.judge_accuracy(state[i], count, seed) for i in range(agents.num_agents)], float)
-        return right, {"judge_accuracy": float(right.mean()), "rows": right.shape[1]}
     models = [agents.policy(state, agent) for agent in range(agents.num_agents)]
+    if isinstance(models[0], Judge):
+        return judge_figures(models, algorithm, count, seed)
     rows = held_out_rows(algorithm.env, count, seed)
     if rows and rows[0].chosen is not None:
         return preference_figures(models, algorithm.start, rows)
@@ -55,6 +56,31 @@ def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tupl
     found = {"loss": float(loss[:-1].mean()), "perplexity": float(np.exp(loss[:-1]).mean()), "rows": len(texts)}
     found |= {"losses": loss[:-1].tolist(), "loss_start": float(loss[-1])}
     return (sums / lengths)[:-1], found | {"perplexity_start": float(np.exp(loss[-1]))}
+
+
+def judge_figures(judges: Sequence[Judge], algorithm: Any, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """How often reward models prefer the better of two: right or wrong ``[A, pairs]``, ties half, and the figures.
+
+    The pairs are those of a file, or of completions that the starting model writes and the task's verifier judges.
+    """
+    found = preferences.find_pairs(algorithm.env, algorithm.start, "test", count, 8, 1.0, seed, demonstrations=True)
+    order = np.random.default_rng(seed).permutation(len(found))[:count]
+    pairs = [found[i] for i in order]
+    texts = [pair.prompt + ids for pair in pairs for ids in (pair.chosen, pair.rejected)]
+    length = bucket(max(map(len, texts)))
+    rows = np.full((len(texts), length), algorithm.start.tokenizer.pad_id, np.int32)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = text
+    last = np.array([len(text) - 1 for text in texts])
+    parts = [slice(i, i + ROWS) for i in range(0, len(texts), ROWS)]
+    scores = np.array(
+        [np.concatenate([np.asarray(score_at(judge.scorer, jnp.asarray(rows[p]), jnp.asarray(last[p]))) for p in parts]) for judge in judges]
+    )
+    better, worse = scores[:, 0::2], scores[:, 1::2]
+    right = (better > worse) + 0.5 * (better == worse)
+    gap = float((better - worse).mean())
+    found_figures = {"judge_accuracy": float(right.mean()), "judge_accuracy_ci": list(interval(right))}
+    return right, found_figures | {"judge_accuracies": right.mean(axis=1).tolist(), "gap": gap, "rows": len(pairs)}
 
 
 def held_out_rows(env: Any, count: int, seed: int) -> list[Row]:
@@ -72,7 +98,7 @@ def preference_figures(
     models: Sequence[LanguageModel], start: LanguageModel, rows: Sequence[Row]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Which of two texts each model prefers: Δ ``[A, rows]`` and the figures."""
-    texts = [answered(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+    texts = [preferences.answered(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
     sums, _ = likelihoods([*models, start], texts)
     chosen, rejected = sums[:, 0::2], sums[:, 1::2]
     margin = (chosen - rejected)[:-1] - (chosen - rejected)[-1]
@@ -89,15 +115,8 @@ def preference_figures(
 
 def demonstration(model: LanguageModel, row: Row) -> Written:
     """A plain text, or a prompt with its completion."""
-    if row.text is not None and not isinstance(row.text, str):  # a conversation: its last answer
-        return answered(model, row.text[:-1], row.text[-1:])
-    return answered(model, row.prompt or "", row.completion if row.text is None else row.text)
-
-
-def answered(model: LanguageModel, prompt: Any, text: Any) -> Written:
-    """Prompt and answer as token ids; of messages the answer is the last one's words."""
-    asked: Prompt = prompt if isinstance(prompt, str) else [*prompt, *text[:-1]]
-    return common.written(model, asked, text if isinstance(text, str) else text[-1]["content"])
+    prompt, completion = (row.prompt, row.completion) if row.text is None else ("", row.text)
+    return preferences.answered(model, prompt, completion)
 
 
 def likelihoods(models: Sequence[LanguageModel], texts: Sequence[Written]) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +199,11 @@ def lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     out = []
     if "judge_accuracy" in figures:
-        out.append(f"ranks {figures['judge_accuracy']:.1%} of {figures['rows']} held-out pairs as people did")
+        low, high = figures["judge_accuracy_ci"]
+        out.append(
+            f"scores the better text higher in {figures['judge_accuracy']:.1%} of {figures['rows']} held-out pairs "
+            f"(95% interval {low:.1%} to {high:.1%}), by {figures['gap']:.2f} on average"
+        )
     if "loss" in figures:
         out.append(
             f"held-out loss {figures['loss']:.3f}, perplexity {figures['perplexity']:.2f} on {figures['rows']} texts "

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from puzzlebox.acting.generate import Sampling
+from puzzlebox.acting.judge import Judge
 from puzzlebox.algorithms.language import common
 from puzzlebox.data.language_model import LanguageModel, Prompt
 from puzzlebox.data.text_worlds import make_text
@@ -57,7 +58,8 @@ def evaluate_model(
         raise UsageError(f"temperature is {temperature}; it must be at least 0")
     if samples > 1 and temperature == 0:
         raise UsageError(f"samples is {samples}, but at temperature 0 all are the same; set --temperature 1")
-    subject = open_subject(name)
+    own_only = not (task or text or shots or samples > 1 or temperature)
+    subject = open_subject(name, judges=own_only)
     env = task or subject.env
     if not env and not text:
         raise UsageError(f"{name} is no run, so say what to evaluate it on: --task arith, or --text FILE")
@@ -69,8 +71,7 @@ def evaluate_model(
     if not env:
         return head | figures | {"intervals_meaningful": subject.num_agents >= 3}
     made = subject.agents.algorithm.env if subject.agents and env == subject.env else make_text(env)
-    plain = shots == 0 and samples == 1 and temperature == 0
-    if subject.run and subject.agents and env == subject.env and plain:
+    if subject.run and subject.agents and env == subject.env and not (shots or samples > 1 or temperature):
         own = evaluate_language(subject.run, subject.agents, subject.state, subject.steps, problems=problems, seed=seed)
         return own | figures
     if not verifies(made):
@@ -94,7 +95,7 @@ def evaluate_language(
     config, task = run.config, agents.algorithm.env
     head = {name: config[name] for name in ("algorithm", "env", "seeds")} | {"steps": steps}
     record: dict[str, Any] = {"steps": steps, "episodes": problems, "seed": seed}
-    if hasattr(agents.algorithm, "judge_accuracy") or not verifies(task):
+    if isinstance(agents.policy(state, 0), Judge) or not verifies(task):
         returns, figures = held_out.figures(agents, state, problems, seed)
         figures |= reward_figures(returns)
     else:

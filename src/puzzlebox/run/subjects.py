@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from puzzlebox.acting.judge import Judge
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
@@ -34,8 +35,11 @@ class Subject(NamedTuple):
     steps: int = 0
 
 
-def open_subject(name: str | Path) -> Subject:
-    """The run or model called ``name``; ``DIR,agent=1`` is one agent of a run as a plain model. Raises UsageError."""
+def open_subject(name: str | Path, judges: bool = False) -> Subject:
+    """The run or model called ``name``; ``DIR,agent=1`` is one agent of a run as a plain model.
+
+    Raises UsageError where there is none, also for a reward model unless ``judges``.
+    """
     from puzzlebox.run.train import build
 
     path = Path(name)
@@ -47,6 +51,8 @@ def open_subject(name: str | Path) -> Subject:
     if not isinstance(agents, LanguageAgents):
         raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     state, progress, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
+    if not judges and isinstance(agents.policy(state, 0), Judge):
+        raise UsageError(f"{path} is a run of {run.config['algorithm']}: it scores texts and writes none")
     start, env = agents.algorithm.start, run.config["env"]
     return Subject(
         str(name),
