@@ -19,6 +19,8 @@ import numpy as np
 
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Cache, Decoder
+from puzzlebox.nets.linear import Linear, is_linear, merge_lora
+from puzzlebox.ops.distributions import Categorical
 from puzzlebox.types import Array, Key, Trajectory
 
 CHUNK = 16  # tokens drawn between two looks for stop strings
@@ -64,6 +66,7 @@ def generate(
     Raises UsageError for an empty prompt, or one that leaves no room in the model's context.
     """
     check_prompts(decoder, prompts, max_tokens)
+    decoder = without_adapters(decoder)
     writing, read = begin(decoder, prompts, key, max_tokens, sampling, group, stop_ids, pad_id)
     stops = jnp.asarray(list(stop_ids), jnp.int32)
     while int(writing.steps) < max_tokens and not bool(writing.done.all()):
@@ -76,6 +79,16 @@ def generate(
     ended = np.isin(np.asarray(writing.tokens), np.asarray(stop_ids, int)).any(axis=1)
     whole = ended if finished is None else np.asarray(writing.done)
     return trajectory(read, writing, jnp.asarray(whole), pad_id)
+
+
+def without_adapters(decoder: Decoder) -> Decoder:
+    """The same model with its adapters added into the weights: a token then costs no more than without them."""
+    layers = jax.tree.leaves(decoder, is_leaf=is_linear)
+    adapted = any(isinstance(layer, Linear) and layer.lora_a is not None for layer in layers)
+    return _merge(decoder) if adapted else decoder
+
+
+_merge = eqx.filter_jit(merge_lora)
 
 
 def begin(
@@ -151,16 +164,15 @@ def draw(logits: Array, key: Key, temperature, top_k: int, top_p: float) -> tupl
     """One token per row of ``logits [B, V]``, and its log-probability."""
 
     def likeliest(_: Array) -> tuple[Array, Array]:
-        token = jnp.argmax(logits, axis=-1)
-        return token, logits
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32), logits
 
     def sampled(_: Array) -> tuple[Array, Array]:
         scaled = logits / temperature
-        return jax.random.categorical(key, cut(scaled, top_k, top_p)), scaled
+        return Categorical(cut(scaled, top_k, top_p)).sample(key), scaled
 
     token, scaled = jax.lax.cond(jnp.asarray(temperature) > 0, sampled, likeliest, logits)
     chosen = jnp.take_along_axis(scaled, token[:, None], axis=-1)[:, 0]
-    return token.astype(jnp.int32), chosen - jax.nn.logsumexp(scaled, axis=-1)
+    return token, chosen - jax.nn.logsumexp(scaled, axis=-1)
 
 
 def cut(logits: Array, top_k: int, top_p: float) -> Array:
