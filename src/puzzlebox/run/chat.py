@@ -125,7 +125,8 @@ class Conversation:
         self.messages: list[Message] = [{"role": "system", "content": system}] if system else []
         self.seen: list[int] = []
         self.told = ""
-        self.cache = self.model.decoder.empty_cache(jnp.zeros(1, jnp.int32), self.limit + READ)
+        cache = self.model.decoder.empty_cache(jnp.zeros(1, jnp.int32), self.limit + READ)
+        self.cache = jax.tree.map(jnp.copy, cache)  # its arrays may be one and the same, which cannot be donated twice
 
     def answer(self, text: str, max_tokens: int) -> Generator[str, None, None]:
         """Pieces of the answer as they are written; what was not taken is not written, and is no part of it.
