@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from puzzlebox.errors import UsageError
+from puzzlebox.ops.masks import masked_mean
 from puzzlebox.types import Array, Metrics
 
 
@@ -124,14 +125,15 @@ def ranking_pairs(num_ranked: int) -> np.ndarray:
     return np.stack(np.triu_indices(num_ranked, k=1), axis=-1)
 
 
-def preference_metrics(chosen: Array, rejected: Array, beta: ArrayLike) -> Metrics:
-    """Means over the pairs, under the names in common use; the reward is β · log_ratio, inputs ``[B]``.
+def preference_metrics(chosen: Array, rejected: Array, beta: ArrayLike, mask: ArrayLike = True) -> Metrics:
+    """Means over the pairs where ``mask``, under the names in common use; the reward is β · log_ratio, inputs ``[B]``.
 
     ``rewards/accuracies`` is the share of pairs with chosen above rejected; a tie counts as wrong.
     """
+    counts, strength = jnp.asarray(mask), jnp.asarray(beta)
     return {
-        "rewards/chosen": jnp.mean(beta * chosen),
-        "rewards/rejected": jnp.mean(beta * rejected),
-        "rewards/margins": jnp.mean(beta * (chosen - rejected)),
-        "rewards/accuracies": jnp.mean((chosen > rejected).astype(jnp.float32)),
+        "rewards/chosen": masked_mean(strength * chosen, counts),
+        "rewards/rejected": masked_mean(strength * rejected, counts),
+        "rewards/margins": masked_mean(strength * (chosen - rejected), counts),
+        "rewards/accuracies": masked_mean((chosen > rejected).astype(jnp.float32), counts),
     }
