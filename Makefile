@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 2
 PEER_PYTHON ?= $(wildcard .venv-bench/bin/python)
 
-.PHONY: help tour test test-learning lint format docs figures bench bench-peers clean
+.PHONY: help tour test test-learning test-peers lint format docs figures bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +24,9 @@ test: lint ## style, types and the fast tests
 
 test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores? (under 30 minutes on 2 cores)
 	$(BIN)/pytest tests/learning -o "addopts=-q --strict-markers --import-mode=importlib" $(ARGS)
+
+test-peers: $(VENV)/.peers ## hold the language part against transformers, torch and peft
+	$(BIN)/pytest tests/peers tests/data $(ARGS)
 
 lint: $(VENV)/.test ## style and types only
 	$(BIN)/ruff check
@@ -58,6 +61,7 @@ $(VENV)/.core: extra =
 $(VENV)/.render: extra = [render]
 $(VENV)/.test: extra = [test]
 $(VENV)/.docs: extra = [docs]
+$(VENV)/.peers: extra = [test,peers]
 $(VENV)/.%: pyproject.toml constraints.txt
 	@VENV="$(VENV)" UV="$(UV)" PYTHON="$(PYTHON)" .ci/install ".$(extra)"
 	@touch $@
