@@ -1,7 +1,8 @@
 """Several programs against each other on a noisy machine: every one is prepared first, then they run in turns.
 
 Each racer is a process of its own (peers have their own interpreter). It gets its settings as one JSON argument,
-builds, compiles and warms up, says so, and then does the same piece of work each time it is asked. All racers take
+builds, compiles and warms up, says so, and then does the same piece of work each time it is asked (a library with
+a loop of its own may time itself, without what it sets up before). All racers take
 their turn in every round; a figure is the median over rounds, a ratio the median of the rounds' ratios.
 """
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
 
 
-def serve(prepare: Callable[[Row], tuple[Callable[[], int], Row]]) -> None:
+def serve(prepare: Callable[[Row], tuple[Callable[[], Any], Row]]) -> None:
     """The racer's side: ``prepare(settings)`` gives the work (returning how many steps it did) and facts about it."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -29,8 +30,8 @@ def serve(prepare: Callable[[Row], tuple[Callable[[], int], Row]]) -> None:
     print(json.dumps(facts), file=out, flush=True)
     for _ in sys.stdin:
         began = time.perf_counter()
-        steps = work()
-        seconds = time.perf_counter() - began
+        done = work()
+        steps, seconds = done if isinstance(done, tuple) else (done, time.perf_counter() - began)
         print(json.dumps({"steps": steps, "seconds": seconds}), file=out, flush=True)
 
 
