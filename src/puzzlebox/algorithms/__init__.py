@@ -23,6 +23,12 @@ ALGORITHMS = {
     "ppo_lm": "language.ppo:PPO",
     "remax": "language.remax:ReMax",
     "rloo": "language.rloo:RLOO",
+    "reward_model": "language.reward_model:RewardModel",
+    "dpo": "language.dpo:DPO",
+    "ipo": "language.ipo:IPO",
+    "kto": "language.kto:KTO",
+    "online_dpo": "language.online_dpo:OnlineDPO",
+    "spin": "language.spin:SPIN",
     "star": "language.star:STaR",
 }
 
