@@ -71,6 +71,16 @@ def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def doctor(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import backend, doctor
+
+    backend.prepare()
+    figures = doctor.doctor(arguments.subject, model=arguments.model)
+    if not arguments.json:
+        print("\n".join(doctor.lines(figures)))
+    return figures
+
+
 def watch(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import watch
 
@@ -230,6 +240,11 @@ def winrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which prompts (default 0)")
 
 
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("subject", metavar="DIR_MODEL_OR_FILE", help="a run, a language model, or a file of rows")
+    parser.add_argument("--model", default="", help="whose context and tokenizer the rows of a file must fit")
+
+
 def watch_arguments(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     parser.add_argument("--agent", type=int, default=0, help="which of the run's agents, from 0 (default 0)")
@@ -310,6 +325,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
     "winrate": (winrate, "how often one language model answers better than another", winrate_arguments),
     "compare": (compare, "does one run beat another, or can they not be told apart?", compare_arguments),
+    "doctor": (doctor, "what is wrong with a run, a language model or a file, and what to do", doctor_arguments),
     "plot": (plot, "draw learning curves", plot_arguments),
     "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
     **language_commands.COMMANDS,

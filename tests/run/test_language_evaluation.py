@@ -9,10 +9,12 @@ import pytest
 from scipy import stats
 
 from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import UsageError
-from puzzlebox.run import held_out, language_evaluation
+from puzzlebox.run import held_out, language_evaluation, report
 from puzzlebox.run.models import load_model
 from puzzlebox.run.shares import interval, pass_at, weights
+from puzzlebox.run.train import train
 
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
 
@@ -118,6 +120,28 @@ def test_wrong_requests_are_one_line(options, message):
     with pytest.raises(UsageError, match=message) as error:
         language_evaluation.evaluate_model(TINY, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_holds_out_prompts_not_rows(tmp_path):
+    rows = [{"prompt": f"{i % 30}?", "completion": f"{i}"} for i in range(300)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = make_text(str(tmp_path / "rows.jsonl"))
+    train, test = ({row.prompt for row in task.rows(split)} for split in ("train", "test"))
+    assert train and test and not train & test
+
+
+def test_held_out_loss_and_preferences_of_a_run(tmp_path):
+    rows = [{"prompt": f"{i}?", "chosen": "yes", "rejected": "no"} for i in range(30)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = [{"text": f"the box {i}"} for i in range(30)]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    options = {"model": TINY, "steps": 3, "learning_rate": 1e-2, "batch_size": 4, "warmup": 0, "quiet": True}
+    figures = train("dpo", str(tmp_path / "pairs.jsonl"), run=tmp_path / "dpo", **options)
+    assert figures["reward_accuracy"] == 1 and figures["margin"] > 0
+    assert figures["margin"] == pytest.approx(figures["chosen_change"] - figures["rejected_change"], abs=1e-4)
+    figures = train("sft", str(tmp_path / "texts.jsonl"), run=tmp_path / "sft", **options)
+    assert 0 < figures["loss"] < figures["loss_start"]
+    assert "held-out loss" in "\n".join(report.lines(figures))
 
 
 def test_file_without_verifier_is_refused(tmp_path):

@@ -46,7 +46,7 @@ def make_text(name: str) -> Any:
 
 
 class RowsTask:
-    """A file of rows as a task. One row in five is held out by a hash of its text, as in every task.
+    """A file of rows as a task. One prompt (or text) in five is held out by its hash, as in every task.
 
     ``reward`` names a Python function; without one, a row with a column ``answer`` is correct where the completion is
     that answer, and otherwise there is no reward. Equal only to itself.
@@ -63,7 +63,8 @@ class RowsTask:
         self._reward = reward_function(reward) if reward else None
         self._splits: dict[str, list[datasets.Row]] = {"train": [], "test": []}
         for row in self.dataset.rows:
-            self._splits["test" if is_test(str(row)) else "train"].append(row)
+            begins = row.text if row.prompt is None else row.prompt  # a prompt is never in both splits
+            self._splits["test" if is_test(str(begins)) else "train"].append(row)
         if not self._splits["train"]:
             self._splits["train"] = list(self.dataset.rows)
 

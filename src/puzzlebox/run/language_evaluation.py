@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from puzzlebox.acting.generate import Sampling
-from puzzlebox.acting.judge import Judge
+from puzzlebox.acting.judge import Judge, Judged
 from puzzlebox.algorithms.language import common
 from puzzlebox.data.language_model import LanguageModel, Prompt
 from puzzlebox.data.text_worlds import make_text
@@ -95,7 +95,7 @@ def evaluate_language(
     config, task = run.config, agents.algorithm.env
     head = {name: config[name] for name in ("algorithm", "env", "seeds")} | {"steps": steps}
     record: dict[str, Any] = {"steps": steps, "episodes": problems, "seed": seed}
-    if isinstance(agents.policy(state, 0), Judge) or not verifies(task):
+    if isinstance(agents.policy(state, 0), Judge) or not (verifies(task) or isinstance(task, Judged)):
         returns, figures = held_out.figures(agents, state, problems, seed)
         figures |= reward_figures(returns)
     else:
@@ -103,9 +103,11 @@ def evaluate_language(
         subject = Subject(str(run.path), config["env"], agents.num_agents, lambda agent: agents.policy(state, agent))
         correct, rewards, texts = judged(subject, task, examples, 0, 1, 0.0, seed)
         returns, figures = rewards[..., 0], accuracy_figures(correct, rewards)
+        if not verifies(task):  # a learned reward alone
+            figures = {"problems": len(examples), **reward_figures(returns)}
         completions = [[row[0] for row in part] for part in texts]
         record |= {"prompts": [e.prompt for e in examples], "completions": completions}
-        record["correct"] = correct[..., 0].astype(int).tolist()
+        record |= {"correct": correct[..., 0].astype(int).tolist()} if verifies(task) else {}
         figures["examples"] = shown_examples(examples, texts[0])
     record["greedy"] = {"episode_returns": returns.round(4).tolist()}
     write_json(run.path / "evaluation.json", record)
@@ -123,7 +125,8 @@ def judged(
         model = subject.model(agent)
         asked = [model.ask(prompt, task.chat) for prompt in prompts]
         answers = answer(model, asked, task.max_tokens, samples, temperature, seed)
-        correct.append([task.correct(e, text) for e, text in zip(repeated, answers, strict=True)])
+        verdicts = zip(repeated, answers, strict=True) if verifies(task) else ()
+        correct.append([task.correct(e, text) for e, text in verdicts] or [False] * len(answers))
         rewards.append(common.rewards(task, repeated, answers))
         texts.append([answers[i : i + samples] for i in range(0, len(answers), samples)])
     shape = (subject.num_agents, len(examples), samples)
@@ -201,6 +204,8 @@ def lines(figures: dict[str, Any]) -> list[str]:
             f"accuracy {figures['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) "
             f"on {figures['problems']} problems{how}"
         )
+    elif "problems" in figures:
+        out.append(f"mean reward {figures['return_mean']:.3f} on {figures['problems']} problems")
     if "pass_at" in figures:
         out.append(", ".join(f"pass@{k} {value:.1%}" for k, value in figures["pass_at"].items()))
     out += held_out.lines(figures)
