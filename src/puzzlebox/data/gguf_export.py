@@ -26,7 +26,9 @@ from puzzlebox.nets.linear import merge_lora
 
 FILE_TYPES = {"float16": LlamaFileType.MOSTLY_F16, "float32": LlamaFileType.ALL_F32}
 # A text on which the known rules for cutting give different tokens; the accent stands by itself.
-PROBE = "Hello, world!! It's 12345 o'clock\n\n  x=3.14;\tI'LL go… naïve cafe\u0301 №7 4๕ 你好世界 émigré\r\n\n\n   end  "
+PROBE = (
+    "Hello, world!! It's 12345 o'clock\n\n  x=3.14;\tI'LL go… naïve cafe\u0301 №7 4๕ 你好世界 émigré\r\n\n\n   end  "
+)
 
 
 def save_gguf(decoder: Decoder, tokenizer: Tokenizer, path: str | Path, dtype: str = "float16") -> None:
