@@ -68,12 +68,12 @@ def generate(
     check_prompts(decoder, prompts, max_tokens)
     decoder = without_adapters(decoder)
     writing, read = begin(decoder, prompts, key, max_tokens, sampling, group, stop_ids, pad_id)
-    stops = jnp.asarray(list(stop_ids), jnp.int32)
+    stops, temperature = jnp.asarray(list(stop_ids), jnp.int32), jnp.float32(sampling.temperature)
     while int(writing.steps) < max_tokens and not bool(writing.done.all()):
         if finished is not None:
             writing = stop_strings(writing, finished)
         limit = max_tokens if finished is None else min(int(writing.steps) + CHUNK, max_tokens)
-        writing = advance(decoder, writing, stops, jnp.int32(limit), sampling.temperature, *sampling[1:], pad_id)
+        writing = advance(decoder, writing, stops, jnp.int32(limit), temperature, *sampling[1:], pad_id)
     if finished is not None:
         writing = stop_strings(writing, finished)
     ended = np.isin(np.asarray(writing.tokens), np.asarray(stop_ids, int)).any(axis=1)
@@ -107,10 +107,8 @@ def begin(
     for row, prompt in zip(rows, prompts, strict=True):
         row[length - len(prompt) :] = prompt
     start = np.array([length - len(prompt) for prompt in prompts], np.int32)
-    stops = jnp.asarray(list(stop_ids), jnp.int32)
-    writing = _begin(
-        decoder, rows, start, key, stops, sampling.temperature, max_tokens, group, sampling.top_k, sampling.top_p
-    )
+    stops, temperature = jnp.asarray(list(stop_ids), jnp.int32), jnp.float32(sampling.temperature)
+    writing = _begin(decoder, rows, start, key, stops, temperature, max_tokens, group, *sampling[1:])
     return writing, jnp.repeat(jnp.asarray(rows), group, axis=0)
 
 
