@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from puzzlebox.data import datasets
+from puzzlebox.data.dataset_files import SUFFIXES
 from puzzlebox.envs.text import TASKS, make_task
 from puzzlebox.envs.text.rewards import reward_function
 from puzzlebox.envs.text.task import Example, check_request, fill, is_test
 from puzzlebox.errors import UsageError, unknown
-
-SUFFIXES = (".jsonl", ".json", ".parquet", ".txt")
 
 
 def is_text(name: str) -> bool:
@@ -23,7 +22,7 @@ def is_text(name: str) -> bool:
 
 
 def is_file(base: str) -> bool:
-    return base.endswith(SUFFIXES) or Path(base).is_dir()
+    return base.endswith(SUFFIXES) or (base not in TASKS and Path(base).is_dir())
 
 
 def make_text(name: str) -> Any:
@@ -40,13 +39,18 @@ def make_text(name: str) -> Any:
         if key not in options:
             raise unknown(f"option of {base}", key, options)
         options[key] = value
-    if not options["max_tokens"].isdigit():
-        raise UsageError(f"max_tokens is '{options['max_tokens']}'; it must be a whole number")
+    if not options["max_tokens"].isdigit() or int(options["max_tokens"]) < 1:
+        raise UsageError(f"max_tokens is '{options['max_tokens']}'; it must be a whole number, 1 or more")
+    if options["skip_bad"] not in ("true", "false"):
+        raise UsageError(f"skip_bad is '{options['skip_bad']}'; it must be true or false")
     return RowsTask(base, options["reward"], options["skip_bad"] == "true", int(options["max_tokens"]))
 
 
 class RowsTask:
     """A file of rows as a task. One prompt (or text) in five is held out by its hash, as in every task.
+
+    A conversation is a prompt, all its messages but the last, and a completion, the words of the last; so a chat
+    template writes the turns, and what ends a turn is learned too.
 
     ``reward`` names a Python function; without one, a row with a column ``answer`` is correct where the completion is
     that answer, and otherwise there is no reward. Equal only to itself.
@@ -80,17 +84,18 @@ class RowsTask:
         return fill([self._example(row) for row in order], split, count)
 
     def _example(self, row: datasets.Row) -> Example:
-        plain = lambda text: text if isinstance(text, str) or text is None else list(text)  # noqa: E731
         if row.text is not None:
-            return Example("", "", plain(row.text), row.data)
-        completion = row.chosen if row.completion is None else row.completion
-        return Example(plain(row.prompt), str(row.data.get("answer", "")), plain(completion) or "", row.data)
+            prompt, completion = ("", row.text) if isinstance(row.text, str) else (row.text[:-1], row.text[-1:])
+        else:
+            prompt, completion = row.prompt or "", (row.chosen if row.completion is None else row.completion) or ""
+        return Example(plain(prompt), str(row.data.get("answer", "")), words(completion), row.data)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
         """The rewards of several completions at once, as TRL's reward functions expect them."""
         if self._reward is None:
             return [float(self.correct(e, c)) for e, c in zip(examples, completions, strict=True)]
-        columns = {name: [example.data.get(name) for example in examples] for name in examples[0].data}
+        known = dict.fromkeys(name for example in examples for name in example.data)
+        columns = {name: [example.data.get(name) for example in examples] for name in known}
         return self._reward([example.prompt for example in examples], completions, columns)
 
     def reward(self, example: Example, completion: str) -> float:
@@ -109,3 +114,15 @@ class RowsTask:
 
     def hint(self, example: Example) -> str:
         return f"{example.prompt}\n(The answer is {example.answer}.)\n"
+
+
+def plain(prompt: Any) -> Any:
+    """Messages as a list, as tokenizers and reward functions expect them."""
+    return prompt if isinstance(prompt, str) else list(prompt)
+
+
+def words(completion: Any) -> str:
+    """A completion's text; of messages, that of all of them."""
+    if isinstance(completion, str):
+        return completion
+    return "\n".join(str(message["content"]) for message in completion)
