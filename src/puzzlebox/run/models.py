@@ -18,6 +18,12 @@ from puzzlebox.nets.decoder import Decoder, DecoderConfig
 from puzzlebox.nets.linear import merge_lora
 
 NEW = {"layers": 4, "width": 128, "heads": 4, "kv_heads": 4, "hidden": 384, "context": 512, "seed": 0}
+MODELS = {
+    "new": "a small decoder with random weights that reads bytes; " + ", ".join(f"{k}={v}" for k, v in NEW.items()),
+    "smollm2": "SmolLM2-135M-Instruct; puzzlebox fetch smollm2 gets it (93 MB)",
+    "DIR": "a run of a language algorithm, a Hugging Face directory, or a PEFT adapter",
+    "FILE.gguf": "a GGUF file of llama, qwen2, qwen3, gpt2, gptneox, gemma2 or gemma3",
+}
 
 
 def load_model(name: str) -> LanguageModel:
