@@ -50,7 +50,8 @@ class LanguageAgents:
         """``iterations`` iterations of every agent; metrics ``[A]`` are means over them."""
 
         def run(i: int, algorithm: Any) -> tuple[State, dict[str, Any]]:
-            member, rows = state[i], []
+            # Counters and keys start on no device in particular; left so, the second step would compile again.
+            member, rows = jax.device_put(state[i], self.members[i][1]), []
             for _ in range(int(iterations)):
                 member, metrics = algorithm.step(member)
                 rows.append(jax.device_get(metrics))

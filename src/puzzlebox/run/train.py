@@ -23,7 +23,7 @@ from puzzlebox.envs.gymnasium_host import host_errors
 from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
-from puzzlebox.run import backend, checkpoint
+from puzzlebox.run import backend, checkpoint, preflight
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
@@ -66,6 +66,8 @@ def train(
     check_free(path)
     agents = build(config)
     backend.prepare()
+    if isinstance(agents, LanguageAgents):
+        preflight.check(agents)
     record = {"versions": backend.versions(), "hardware": backend.hardware(), "episodes": episodes}
     opened = Run.create(path, config | record)
     return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
@@ -224,6 +226,9 @@ def _train(
     ):
         for note in notes or []:
             bar.note(note)
+        if isinstance(agents, LanguageAgents):
+            bar.note(preflight.check(agents))
+            preflight.measure_first_update(agents, bar.note)
         began = time.perf_counter()
         if state is None:
             state = agents.start()
@@ -234,6 +239,7 @@ def _train(
         began = saved = time.perf_counter()
         first_steps = steps
         seconds = seconds_before
+        points: list[tuple[int, float]] = []  # the first contains compiling
         while steps < total_steps:
             iterations = min(iterations_per_point, (total_steps - steps) // iteration_steps)
             state, metrics = advance(agents.swept, state, np.int32(iterations))
@@ -242,6 +248,9 @@ def _train(
             elapsed = time.perf_counter() - began
             seconds = seconds_before + elapsed
             run.append_metrics({"steps": steps, "seconds": round(seconds, 3)} | row)
+            points.append((steps, elapsed))
+            if isinstance(agents, LanguageAgents) and len(points) == 3:
+                bar.note(preflight.duration(elapsed - points[0][1], steps - points[0][0], total_steps - steps))
             bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row)
             if time.perf_counter() - saved > checkpoint_every or steps >= total_steps or interrupted.is_set():
                 began_saving = time.perf_counter()

@@ -1,0 +1,146 @@
+"""Before a language model trains: how many parameters, how much memory, how long; what cannot fit is refused.
+
+Two looks. Before anything is made: 16 bytes for every trained parameter (its float32 weight and gradient, and Adam's
+two moments; 16 GB per billion). Then, at the first update, the memory of the compiled program itself; it is compiled
+once, and the second use finds it in the cache of compiled programs.
+"""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from puzzlebox.errors import UsageError
+from puzzlebox.run.language_agents import LanguageAgents
+
+BYTES_PER_TRAINED = 16
+CGROUP = Path("/sys/fs/cgroup")
+UPDATES = ("_improve", "learn")  # what the algorithms call their jitted update
+WAY_OUT = "--batch-size (or --num-prompts) smaller, --lora-rank 16, shorter texts, or fewer --seeds"
+
+
+def check(agents: LanguageAgents) -> str:
+    """One line about parameters and memory. Raises UsageError where weights, gradients and Adam alone cannot fit."""
+    total, trained = parameters(agents)
+    most, where = available()
+    needed = BYTES_PER_TRAINED * trained * agents.num_agents
+    if most is not None and needed > most:
+        raise UsageError(
+            f"training {trained:,} parameters of {agents.num_agents} agents takes about {size(needed)} (16 bytes each: "
+            f"weight, gradient, Adam), and {where} has {size(most)}; try {WAY_OUT}"
+        )
+    free = "" if most is None else f", {size(most)} free in {where}"
+    share = "all of them train" if trained >= total else f"{trained:,} train"
+    each = f" for {agents.num_agents} agents" if agents.num_agents > 1 else ""
+    return f"{total:,} parameters, {share}: weights, gradients and Adam take about {size(needed)}{each}{free}"
+
+
+def parameters(agents: LanguageAgents) -> tuple[int, int]:
+    """Parameters of the starting model, and those that one agent trains."""
+    count = lambda tree: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))  # noqa: E731
+    total = count(eqx.filter(agents.algorithm.start.decoder, eqx.is_inexact_array))
+    return total, count(agents.shapes()[0].params)
+
+
+def measure_first_update(agents: LanguageAgents, note: Callable[[str], None]) -> None:
+    """Lets the first update of the first agent tell its memory; it then goes on as it would have.
+
+    The update is the algorithm's method named in `UPDATES`. One that cannot fit raises UsageError instead of being run.
+    """
+    algorithm, device = agents.members[0]
+    kind = type(algorithm)
+    name = next((name for name in UPDATES if hasattr(getattr(kind, name, None), "lower")), None)
+    if name is None:
+        return
+
+    def update(self: Any, *arguments: Any) -> Any:
+        if agents.members[0][0] is algorithm:  # measured already, in the same call of `advance`
+            return getattr(kind, name)(algorithm, *arguments)
+        agents.members[0] = (algorithm, device)
+        with warnings.catch_warnings():  # as Equinox does where it runs the program
+            warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+            compiled = getattr(kind, name).lower(algorithm, *arguments).compile()
+        note(fits(compiled.compiled.memory_analysis(), device))
+        return compiled(algorithm, *arguments)
+
+    probe: Any = object.__new__(types.new_class(kind.__name__, (kind,), {}, lambda space: space.update({name: update})))
+    for field, value in vars(algorithm).items():
+        object.__setattr__(probe, field, value)
+    agents.members[0] = (probe, device)
+
+
+def fits(memory: Any, device: jax.Device | None = None) -> str:
+    """One line about the memory that a compiled program takes beside its arguments; UsageError where there is less."""
+    if memory is None:
+        return "this device does not tell the memory of a compiled program"
+    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    most, where = available(device)
+    if most is not None and needed > most:
+        raise UsageError(
+            f"an update needs {size(needed)} beside the {size(memory.argument_size_in_bytes)} of model and batch (from "
+            f"the compiled program), and {where} has {size(most)} left; try {WAY_OUT}"
+        )
+    return (
+        f"an update takes {size(needed)} beside the {size(memory.argument_size_in_bytes)} of model and batch "
+        f"(from the compiled program)"
+    )
+
+
+def duration(seconds: float, steps: int, left: int) -> str:
+    """One line about time, from ``seconds`` that ``steps`` steps of all agents took; ``left`` steps remain."""
+    each = seconds / steps
+    rest = each * left
+    shown = f"{rest:.0f} s" if rest < 120 else f"{rest / 60:.0f} min" if rest < 7200 else f"{rest / 3600:.1f} h"
+    return f"{each:.3g} s per step, about {shown} left"
+
+
+def available(device: jax.Device | None = None) -> tuple[int | None, str]:
+    """Bytes that can still be had, and where; None where the system does not say."""
+    device = device or jax.devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        if "bytes_limit" in stats:
+            return stats["bytes_limit"] - stats.get("bytes_in_use", 0), f"the {device.device_kind}"
+        return None, f"the {device.device_kind}"
+    found = [free for free in (machine_memory(), cgroup_memory()) if free is not None]
+    return min(found, default=None), "this machine"
+
+
+def machine_memory(file: Path = Path("/proc/meminfo")) -> int | None:
+    """What Linux thinks it can give without swapping."""
+    if not file.is_file():
+        return None
+    for line in file.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def cgroup_memory(folder: Path = CGROUP) -> int | None:
+    """What a container may still take: its limit less what it holds, but for file pages that can be dropped."""
+    for limit_name, used_name in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        limit, used = folder / limit_name, folder / used_name
+        if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+            stat = used.parent / "memory.stat"
+            lines = stat.read_text().splitlines() if stat.is_file() else []
+            pages = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+            return max(0, int(limit.read_text()) - int(used.read_text()) + pages)
+    return None
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:.0f} bytes"

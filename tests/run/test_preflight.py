@@ -1,0 +1,81 @@
+"""What is told before a language model trains, and what is refused."""
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from puzzlebox.errors import UsageError
+from puzzlebox.run import preflight
+from puzzlebox.run.train import build, configure, train
+
+TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
+EMBEDDING, ATTENTION, MLP, NORMS = 258 * 16, 4 * 16 * 16, 3 * 16 * 16, 3 * 16
+
+
+def agents(seeds=1, **options):
+    return build(configure("sft", "tiny", seeds, 0, {"model": TINY, "batch_size": 4, **options}))
+
+
+def test_parameters_by_hand():
+    total, trained = preflight.parameters(agents())
+    assert total == trained
+    assert total in (EMBEDDING + ATTENTION + MLP + NORMS, 2 * EMBEDDING + ATTENTION + MLP + NORMS)  # tied or not
+    assert preflight.parameters(agents(lora_rank=2, lora_targets="query"))[1] == 2 * (16 + 16)
+
+
+def test_weights_gradients_and_adam_must_fit(monkeypatch):
+    total, _ = preflight.parameters(agents())
+    monkeypatch.setattr(preflight, "available", lambda device=None: (2 * 16 * total, "this machine"))
+    assert f"{total:,} parameters, all of them train" in preflight.check(agents(seeds=2))
+    monkeypatch.setattr(preflight, "available", lambda device=None: (2 * 16 * total - 1, "this machine"))
+    with pytest.raises(UsageError, match=r"2 agents takes about .* --lora-rank 16"):
+        preflight.check(agents(seeds=2))
+
+
+def test_a_program_that_cannot_fit_is_refused(monkeypatch):
+    memory = SimpleNamespace(
+        temp_size_in_bytes=3_000, output_size_in_bytes=2_000, alias_size_in_bytes=1_000, argument_size_in_bytes=7_000
+    )
+    monkeypatch.setattr(preflight, "available", lambda device=None: (4_000, "this machine"))
+    assert "takes 4 kB beside the 7 kB" in preflight.fits(memory)
+    monkeypatch.setattr(preflight, "available", lambda device=None: (3_999, "this machine"))
+    with pytest.raises(UsageError, match=r"needs 4 kB .* this machine has 4 kB left; try --batch-size"):
+        preflight.fits(memory)
+
+
+def test_the_first_update_is_measured_and_changes_nothing():
+    told: list[str] = []
+    plain, measured = agents(), agents()
+    preflight.measure_first_update(measured, told.append)
+    runs = [a.advance({}, a.start(), 2) for a in (plain, measured)]
+    assert len(told) == 1 and "from the compiled program" in told[0]
+    for a, b in zip(*(jax.tree.leaves(state[0].params) for state, _ in runs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert type(measured.members[0][0]) is type(plain.members[0][0])
+
+
+def test_a_run_that_cannot_fit_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "available", lambda device=None: (1, "this machine"))
+    with pytest.raises(UsageError, match="this machine has 1 bytes"):
+        train("sft", "tiny", model=TINY, run=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_of_machine_and_container(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable:    64 kB\n")
+    assert preflight.machine_memory(tmp_path / "meminfo") == 64 * 1024
+    assert preflight.machine_memory(tmp_path / "none") is None
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert preflight.cgroup_memory(tmp_path) is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert preflight.cgroup_memory(tmp_path) == 300
+    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 100\n")
+    assert preflight.cgroup_memory(tmp_path) == 400
+
+
+def test_time():
+    assert preflight.duration(4.0, 2, 30) == "2 s per step, about 60 s left"
+    assert preflight.duration(4.0, 2, 600) == "2 s per step, about 20 min left"
