@@ -76,7 +76,7 @@ class SFT(eqx.Module):
             self.env, self.start.tokenizer, self.num_examples, self.length, self.packing, self.completion_only
         )
 
-    @eqx.filter_jit(donate="all-except-first")
+    @eqx.filter_jit
     def learn(self, state: State, rows: Rows) -> tuple[State, Metrics]:
         """One gradient step on these rows; what ``state`` held is used up."""
         params, optimiser, metrics = common.gradient_step(
