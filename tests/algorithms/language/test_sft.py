@@ -1,0 +1,114 @@
+"""SFT: the loss by hand, packing, and what a row of a demonstration counts."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from puzzlebox.algorithms.language.sft import SFT
+from puzzlebox.data.packing import Rows
+from puzzlebox.data.text_worlds import make_text
+from puzzlebox.envs.text.task import Example
+from puzzlebox.errors import UsageError
+from puzzlebox.run.models import load_model
+
+START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=128")
+ROWS = [
+    {"prompt": "2+2=", "completion": "4"},
+    {"prompt": "12*13=", "completion": "156"},
+    {"prompt": "Calculate 2*2.", "completion": "Answer is 4."},
+]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)))
+    made = make_text(str(path))
+    made._splits["train"] = list(made.dataset.rows)
+    return made
+
+
+def made(task, **values):
+    return SFT(task, START, num_examples=3, batch_size=3, learning_rate=1e-2, warmup=0, steps=4, **values)
+
+
+@eqx.filter_jit
+def logits_of(decoder, tokens):
+    return decoder(tokens)
+
+
+def negative_log_probs(text, start):
+    """−log π of every token of the demonstration from ``start`` on, from logits in float64."""
+    tokens = [*START.tokenizer.encode(text), START.tokenizer.eos_id]
+    logits = np.asarray(logits_of(START.decoder, jnp.array([tokens + [0] * (32 - len(tokens))])))[0].astype(np.float64)
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return [-log_probs[i - 1, tokens[i]] for i in range(start, len(tokens))]
+
+
+@pytest.fixture(scope="module")
+def packed(task):
+    algorithm = made(task)
+    state = algorithm.init(jax.random.key(0))
+    return algorithm, state, *algorithm.step(jax.tree.map(jnp.copy, state))
+
+
+def test_the_loss_is_the_mean_over_all_completion_tokens(packed):
+    *_, metrics = packed
+    expected = [x for row in ROWS for x in negative_log_probs(row["prompt"] + row["completion"], len(row["prompt"]))]
+    assert float(metrics["loss"]) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_with_prompts_learned_it_is_the_mean_over_all_tokens(task):
+    algorithm = made(task, completion_only=False)
+    _, metrics = algorithm.step(algorithm.init(jax.random.key(0)))
+    expected = [x for row in ROWS for x in negative_log_probs(row["prompt"] + row["completion"], 1)]
+    assert float(metrics["loss"]) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_packed_rows_teach_what_separate_rows_teach(task, packed):
+    _, state, _, metrics = packed
+    separate = made(task, packing=False)
+    _, figures = separate.step(jax.tree.map(jnp.copy, state))
+    assert len(separate._rows().mask) == 3 > len(packed[0]._rows().mask)
+    assert float(figures["loss"]) == pytest.approx(float(metrics["loss"]), rel=1e-5)
+    assert float(figures["grad_norm"]) == pytest.approx(float(metrics["grad_norm"]), rel=1e-4)
+
+
+def test_a_row_counts_the_completion_and_the_token_that_ends_it(task):
+    rows: Rows = made(task, packing=False)._rows()
+    learned = [
+        START.tokenizer.decode(row[mask][:-1].tolist()) for row, mask in zip(rows.action, rows.mask, strict=True)
+    ]
+    assert sorted(learned) == ["156", "4", "Answer is 4."]
+    assert {int(row[mask][-1]) for row, mask in zip(rows.action, rows.mask, strict=True)} == {START.tokenizer.eos_id}
+
+
+def test_a_resumed_run_continues_bit_for_bit(packed):
+    algorithm, state, after, metrics = packed
+    again, repeated = algorithm.step(jax.tree.map(jnp.copy, state))
+    assert repeated["loss"] == metrics["loss"]
+    for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(after.params), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_it_learns(packed):
+    algorithm, _, after, metrics = packed
+    for _ in range(3):
+        after, last = algorithm.step(jax.tree.map(jnp.copy, after))
+    assert float(last["loss"]) < float(metrics["loss"]) - 0.3
+
+
+def test_a_task_without_demonstrations_is_refused():
+    class Silent:
+        chat, max_tokens = False, 3
+
+        def examples(self, split, count, seed):
+            return [Example("=", "a")]
+
+    algorithm = SFT(Silent(), START)
+    with pytest.raises(UsageError, match="no demonstrations"):
+        algorithm.step(algorithm.init(jax.random.key(0)))
