@@ -48,9 +48,7 @@ def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tupl
         return preference_figures(models, algorithm.start, rows)
     texts = [demonstration(algorithm.start, row) for row in rows if row.label is not False]
     if not texts:
-        raise UsageError(
-            f"{algorithm.env.name} holds out nothing that can be evaluated: it has neither answers nor texts"
-        )
+        raise UsageError(f"{algorithm.env.name} holds out nothing to evaluate: neither answers nor texts")
     sums, lengths = likelihoods([*models, algorithm.start], texts)
     loss = -sums.sum(axis=1) / lengths.sum()
     found = {"loss": float(loss[:-1].mean()), "perplexity": float(np.exp(loss[:-1]).mean()), "rows": len(texts)}
@@ -74,7 +72,12 @@ def judge_figures(judges: Sequence[Judge], algorithm: Any, count: int, seed: int
     last = np.array([len(text) - 1 for text in texts])
     parts = [slice(i, i + ROWS) for i in range(0, len(texts), ROWS)]
     scores = np.array(
-        [np.concatenate([np.asarray(score_at(judge.scorer, jnp.asarray(rows[p]), jnp.asarray(last[p]))) for p in parts]) for judge in judges]
+        [
+            np.concatenate(
+                [np.asarray(score_at(judge.scorer, jnp.asarray(rows[p]), jnp.asarray(last[p]))) for p in parts]
+            )
+            for judge in judges
+        ]
     )
     better, worse = scores[:, 0::2], scores[:, 1::2]
     right = (better > worse) + 0.5 * (better == worse)

@@ -20,12 +20,13 @@ from puzzlebox.run import checkpoint, figures
 from puzzlebox.run.directory import Run, write_json, write_text
 from puzzlebox.run.judges import verifier
 from puzzlebox.run.language_evaluation import accuracy_figures, judged, verifies
+from puzzlebox.run.report import plural
 from puzzlebox.run.subjects import Subject, open_subject
 from puzzlebox.run.train import configure, is_language, resume, train
 from puzzlebox.run.winrate import meet
 
 DEFAULT = ("grpo", "rloo", "remax", "ppo_lm", "dpo", "ipo", "kto", "online_dpo", "spin", "star")
-HEADINGS = ("algorithm", "accuracy", "95% interval", "wins over start", "95% interval", "seconds per seed")
+HEADINGS = ("algorithm", "accuracy", "95% interval", "wins over start", "95% interval", "s per seed")
 
 
 def league(
@@ -126,7 +127,7 @@ def row(name: str, subject: Subject, task: Any, examples: Sequence[Any], start: 
 
 def cells(line: dict[str, Any]) -> list[str]:
     """A line of the table as people read it."""
-    span = lambda ci: f"{ci[0]:.1%} to {ci[1]:.1%}"  # noqa: E731
+    span = lambda ci: f"{100 * ci[0]:.1f}–{ci[1]:.1%}"  # noqa: E731
     texts = [line["algorithm"], f"{line['accuracy']:.1%}", span(line["accuracy_ci"])]
     if "win_rate" not in line:
         return [*texts, "", "", ""]
@@ -148,9 +149,9 @@ def show(table: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=f"{table['task']}: {table['problems']} held-out problems, {table['seeds']} seeds")
+    shown = Table(title=f"{table['task']}: {table['problems']} held-out problems, {plural(table['seeds'], 'seed')}")
     for heading in HEADINGS:
-        shown.add_column(heading, justify="left" if heading == "algorithm" else "right")
+        shown.add_column(heading, justify="left" if heading == "algorithm" else "right", no_wrap=True)
     for line in table["rows"]:
         shown.add_row(*cells(line))
     console = Console()
