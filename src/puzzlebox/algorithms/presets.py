@@ -31,6 +31,18 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},
     ("remax", "arith"): {"learning_rate": 3e-4, "num_prompts": 256},
     ("star", "arith"): {"learning_rate": 1e-3, "updates": 100},
+    ("reward_model", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 64, "learning_rate": 3e-3},
+    ("dpo", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 32, "beta": 1.0, "learning_rate": 1e-4},
+    ("ipo", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 32, "beta": 0.5, "learning_rate": 1e-4},
+    ("kto", "arith"): {
+        "num_prompts": 160,
+        "num_samples": 16,
+        "batch_size": 64,
+        "beta": 0.5,
+        "learning_rate": 1e-4,
+        "desirable_weight": 3.0,
+    },
+    ("spin", "arith"): {"batch_size": 64, "iteration_length": 50, "beta": 1.0, "learning_rate": 1e-4},
 }
 
 
