@@ -131,9 +131,12 @@ def test_examples_run(example, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [example.name])
     runpy.run_path(str(example), run_name="__main__")
     printed = capsys.readouterr().out
-    assert {"own_grid": "loses 0.0", "own_environment": "mean return", "sweep_and_compare": "beats"}[
-        example.stem
-    ] in printed
+    assert {
+        "own_grid": "loses 0.0",
+        "own_environment": "mean return",
+        "own_reward": "earned",
+        "sweep_and_compare": "beats",
+    }[example.stem] in printed
 
 
 def test_the_page_about_runs_lists_every_file_of_a_run():
