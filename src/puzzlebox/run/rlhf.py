@@ -31,7 +31,7 @@ SMALL = "new,layers=2,width=64,hidden=192"
 FROM_NOTHING: dict[str, dict[str, Any]] = {
     "sft": {"steps": 100, "learning_rate": 3e-3, "batch_size": 16},
     "reward_model": {"steps": 300, "learning_rate": 1e-3, "num_prompts": 80},
-    "ppo_lm": {"steps": 100, "learning_rate": 3e-4, "kl_coef": 0.02},
+    "ppo_lm": {"steps": 80, "learning_rate": 1e-4, "kl_coef": 0.3},
 }
 SHOWN = 12  # answers in the table
 
