@@ -1,5 +1,8 @@
 """Hyper-parameters that differ from an algorithm's defaults on a particular world, found by sweeping them.
 
+Those on text tasks are for small models from nothing, which read the plain style; the chat style is for models that
+know language already, whose defaults stand in the algorithms themselves.
+
 A run's ``config.json`` always shows the values used, whether they came from here, from a default or from a flag.
 """
 
@@ -47,6 +50,11 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def preset(algorithm: str, env_name: str) -> dict[str, Any]:
-    """The values that replace the defaults of ``algorithm`` on ``env_name`` (options after a comma do not matter)."""
-    base = env_name.partition(",")[0]
+    """The values that replace the defaults of ``algorithm`` on ``env_name``: none with the option ``style=chat``.
+
+    No other option matters.
+    """
+    base, *options = env_name.split(",")
+    if any(option.replace(" ", "") == "style=chat" for option in options):
+        return {}
     return dict(PRESETS.get((algorithm, base), {}))
