@@ -79,6 +79,8 @@ def test_a_row_without_an_answer_cannot_be_judged(tmp_path):
         ({"prompt": "a"}, "a", ""),
         ({"messages": [USER, ASSISTANT]}, [USER], "4"),
         ({"prompt": [USER], "completion": [ASSISTANT]}, [USER], "4"),
+        ({"prompt": [USER], "completion": [ASSISTANT, USER, ASSISTANT]}, [USER, ASSISTANT, USER], "4"),
+        ({"prompt": [USER]}, [USER], ""),
     ],
 )
 def test_rows_of_every_kind(tmp_path, row, prompt, completion):

@@ -84,11 +84,13 @@ class RowsTask:
         return fill([self._example(row) for row in order], split, count)
 
     def _example(self, row: datasets.Row) -> Example:
-        if row.text is not None:
-            prompt, completion = ("", row.text) if isinstance(row.text, str) else (row.text[:-1], row.text[-1:])
-        else:
-            prompt, completion = row.prompt or "", (row.chosen if row.completion is None else row.completion) or ""
-        return Example(plain(prompt), str(row.data.get("answer", "")), words(completion), row.data)
+        prompt: Any = row.prompt or ""
+        completion: Any = row.text or row.completion or row.chosen or ""
+        if not isinstance(completion, str):
+            *prompt, last = [*prompt, *completion]
+            completion = last["content"]
+        prompt = prompt if isinstance(prompt, str) else list(prompt)
+        return Example(prompt, str(row.data.get("answer", "")), completion, row.data)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
         """The rewards of several completions at once, as TRL's reward functions expect them."""
@@ -114,15 +116,3 @@ class RowsTask:
 
     def hint(self, example: Example) -> str:
         return f"{example.prompt}\n(The answer is {example.answer}.)\n"
-
-
-def plain(prompt: Any) -> Any:
-    """Messages as a list, as tokenizers and reward functions expect them."""
-    return prompt if isinstance(prompt, str) else list(prompt)
-
-
-def words(completion: Any) -> str:
-    """A completion's text; of messages, that of all of them."""
-    if isinstance(completion, str):
-        return completion
-    return "\n".join(str(message["content"]) for message in completion)

@@ -22,7 +22,7 @@ import numpy as np
 from puzzlebox.acting.generate import bucket
 from puzzlebox.acting.judge import Judge, score_at
 from puzzlebox.acting.score import score
-from puzzlebox.algorithms.language import preferences
+from puzzlebox.algorithms.language import common, preferences
 from puzzlebox.data.datasets import Row, pairs, read_text
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
@@ -101,7 +101,7 @@ def preference_figures(
     models: Sequence[LanguageModel], start: LanguageModel, rows: Sequence[Row]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Which of two texts each model prefers: Δ ``[A, rows]`` and the figures."""
-    texts = [preferences.answered(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+    texts = [common.written(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
     sums, _ = likelihoods([*models, start], texts)
     chosen, rejected = sums[:, 0::2], sums[:, 1::2]
     margin = (chosen - rejected)[:-1] - (chosen - rejected)[-1]
@@ -119,7 +119,7 @@ def preference_figures(
 def demonstration(model: LanguageModel, row: Row) -> Written:
     """A plain text, or a prompt with its completion."""
     prompt, completion = (row.prompt, row.completion) if row.text is None else ("", row.text)
-    return preferences.answered(model, prompt, completion)
+    return common.written(model, prompt, completion)
 
 
 def likelihoods(models: Sequence[LanguageModel], texts: Sequence[Written]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.algorithms.language.sft import SFT
+from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.packing import Rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs.text.task import Example
@@ -85,6 +86,19 @@ def test_a_row_counts_the_completion_and_the_token_that_ends_it(task):
     ]
     assert sorted(learned) == ["156", "4", "Answer is 4."]
     assert {int(row[mask][-1]) for row, mask in zip(rows.action, rows.mask, strict=True)} == {START.tokenizer.eos_id}
+
+
+def test_of_a_conversation_the_last_words_and_their_end_are_learned(tmp_path):
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    template += "{% if add_generation_prompt %}<assistant>{% endif %}"
+    model = LanguageModel(START.decoder, START.tokenizer.with_chat_template(template))
+    said = [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 2, "abcd", strict=True)]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": said[:1], "completion": said[1:]}))
+    rows = SFT(make_text(str(tmp_path / "rows.jsonl")), model, num_examples=1, batch_size=1)._rows()
+    (learned,) = (row[mask] for row, mask in zip(rows.action, rows.mask, strict=True))
+    (read,) = (row[~mask] for row, mask in zip(rows.action, rows.mask, strict=True))
+    assert learned.tolist() == [*model.tokenizer.encode("d"), model.tokenizer.turn_end_id]
+    assert model.tokenizer.decode(read.tolist()).startswith("user>a<assistant>b<user>c<assistant>")
 
 
 def test_a_resumed_run_continues_bit_for_bit(packed):

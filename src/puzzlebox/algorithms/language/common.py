@@ -80,11 +80,15 @@ def generator(key: Key) -> np.random.Generator:
     return np.random.default_rng(host_seed(key))
 
 
-def written(model: LanguageModel, prompt: Prompt, completion: str) -> tuple[list[int], list[int]]:
-    """Prompt and completion as token ids, the completion with the token that ends it.
+def written(model: LanguageModel, prompt: Any, completion: Any) -> tuple[list[int], list[int]]:
+    """Prompt and completion, each a text or messages, as token ids; the completion with the token that ends it.
 
-    Without a prompt the text begins with the token that begins a text, or ends one where there is no such token.
+    Where the completion is messages, only the words of the last are written; what comes before is read. Without a
+    prompt the text begins with the token that begins a text, or ends one where there is no such token.
     """
+    if not isinstance(completion, str):
+        *prompt, last = [*(prompt or ()), *completion]
+        completion = last["content"]
     ids = model.encode(prompt) if prompt else []
     if not ids:
         ids = [model.tokenizer.eos_id if model.tokenizer.bos_id is None else model.tokenizer.bos_id]

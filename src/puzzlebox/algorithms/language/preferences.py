@@ -126,7 +126,7 @@ def find_labels(
     """Completions said to be wanted or not: a file's rows (a pair gives two), or the verifier's word on samples."""
     kind = getattr(env, "kind", None)
     if kind == "label":
-        rows = [(answered(model, row.prompt, row.completion), bool(row.label)) for row in env.rows(split)]
+        rows = [(common.written(model, row.prompt, row.completion), bool(row.label)) for row in env.rows(split)]
         return [Label(prompt, completion, wanted) for (prompt, completion), wanted in rows]
     if kind in ("preference", "ranking"):
         pairs = find_pairs(env, model, split, num_prompts, num_samples, temperature)
@@ -165,14 +165,6 @@ def sample(
     return found
 
 
-def answered(model: LanguageModel, prompt: Any, text: Any) -> tuple[list[int], list[int]]:
-    """Prompt and completion of a row as token ids; of messages the completion is the last one's words."""
-    if isinstance(prompt, str) and isinstance(text, str):
-        return common.written(model, prompt, text)
-    messages = [*(prompt or ()), *(text or ())]
-    return common.written(model, messages[:-1], messages[-1]["content"])
-
-
 def rows_of(prompts: Sequence[list[int]], answers: Sequence[list[int]], model: LanguageModel) -> Answers:
     """Token ids as rows of one length, rounded up; raises UsageError for one that the model's context cannot hold."""
     texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
@@ -200,8 +192,8 @@ def most_masked(rows: Answers) -> int:
 
 
 def _pair(model: LanguageModel, row: Row) -> Pair:
-    prompt, chosen = answered(model, row.prompt, row.chosen)
-    other, rejected = answered(model, row.prompt, row.rejected)
+    prompt, chosen = common.written(model, row.prompt, row.chosen)
+    other, rejected = common.written(model, row.prompt, row.rejected)
     if prompt != other:
         raise UsageError(f"{row.source}: the answers follow different messages; they must differ in the last one alone")
     return Pair(prompt, chosen, rejected, row.margin or 0.0)

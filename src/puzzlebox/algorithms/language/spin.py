@@ -86,7 +86,7 @@ class SPIN(eqx.Module):
             max_tokens=self.max_tokens or self.env.max_tokens,
             sampling=Sampling(self.temperature),
         )
-        shown = [preferences.answered(opponent, p, e.completion) for p, e in zip(prompts, examples, strict=True)]
+        shown = [common.written(opponent, p, e.completion) for p, e in zip(prompts, examples, strict=True)]
         pairs = [Pair(*pair, written) for pair, written in zip(shown, completions(trajectory), strict=True)]
         rows = preferences.pair_rows(pairs, self.start)
         state, metrics = self._improve(state, rows, preferences.most_masked(rows))
