@@ -81,9 +81,7 @@ def training(settings: Row, model, tokenizer):
         trainer = trl.SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer, callbacks=[clock])
     else:
         config = trl.DPOConfig(**shared)
-        trainer = trl.DPOTrainer(
-            model, None, config, train_dataset=data, processing_class=tokenizer, callbacks=[clock]
-        )
+        trainer = trl.DPOTrainer(model, None, config, train_dataset=data, processing_class=tokenizer, callbacks=[clock])
 
     def work() -> tuple[int, float]:
         trainer.train()

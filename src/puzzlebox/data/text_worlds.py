@@ -87,8 +87,8 @@ class RowsTask:
         prompt: Any = row.prompt or ""
         completion: Any = row.text or row.completion or row.chosen or ""
         if not isinstance(completion, str):
-            *prompt, last = [*prompt, *completion]
-            completion = last["content"]
+            messages = [*prompt, *completion]
+            prompt, completion = messages[:-1], messages[-1]["content"]
         prompt = prompt if isinstance(prompt, str) else list(prompt)
         return Example(prompt, str(row.data.get("answer", "")), completion, row.data)
 

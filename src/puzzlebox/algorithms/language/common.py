@@ -87,8 +87,8 @@ def written(model: LanguageModel, prompt: Any, completion: Any) -> tuple[list[in
     prompt the text begins with the token that begins a text, or ends one where there is no such token.
     """
     if not isinstance(completion, str):
-        *prompt, last = [*(prompt or ()), *completion]
-        completion = last["content"]
+        messages = [*(prompt or ()), *completion]
+        prompt, completion = messages[:-1], messages[-1]["content"]
     ids = model.encode(prompt) if prompt else []
     if not ids:
         ids = [model.tokenizer.eos_id if model.tokenizer.bos_id is None else model.tokenizer.bos_id]
