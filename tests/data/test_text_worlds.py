@@ -22,7 +22,7 @@ def test_names(tmp_path, monkeypatch):
     assert make_text("arith,level=sums").level == "sums"
     assert isinstance(make_text(file(tmp_path, [{"prompt": "a", "completion": "b"}])), RowsTask)
     assert [is_text(name) for name in ("arith", "reasoning:x", "x.jsonl,reward=a.py:f", "x.txt")] == [True] * 4
-    assert not is_text("CartPole-v1")
+    assert not any(is_text(name) for name in ("CartPole-v1", "grid/toy", "grid:my_map.txt,slip=0.1", "gym:Taxi"))
     (tmp_path / "arith").mkdir()
     monkeypatch.chdir(tmp_path)
     assert isinstance(make_text("arith"), Arith)

@@ -9,6 +9,7 @@ from typing import Any
 
 from puzzlebox.data import datasets
 from puzzlebox.data.dataset_files import SUFFIXES
+from puzzlebox.envs import PREFIXES as WORLD_PREFIXES
 from puzzlebox.envs.text import TASKS, make_task
 from puzzlebox.envs.text.rewards import reward_function
 from puzzlebox.envs.text.task import Example, check_request, fill, is_test
@@ -18,6 +19,8 @@ from puzzlebox.errors import UsageError, unknown
 def is_text(name: str) -> bool:
     """Whether ``name`` is a language task or a file, not a world."""
     base = name.partition(",")[0]
+    if base.partition(":")[0] in WORLD_PREFIXES:  # a map, grid:my_map.txt
+        return False
     return base in TASKS or base.startswith("reasoning:") or is_file(base)
 
 
