@@ -219,7 +219,7 @@ def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("algorithm", metavar="ALGORITHM", help="see: puzzlebox list algorithms")
-    parser.add_argument("env", metavar="ENV", help="a world, options after commas; see: puzzlebox list envs")
+    parser.add_argument("env", metavar="ENV", help="a world, a language task or a file; see: puzzlebox list")
     parser.add_argument("--seeds", type=int, default=1, help="how many agents to train at once (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--run", type=Path, help="the run directory (default runs/ALGORITHM-ENV-TIME)")
