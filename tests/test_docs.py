@@ -1,28 +1,47 @@
 """The documentation keeps up with the code: every algorithm has its page, every command shown can be given."""
 
 import ast
+import importlib
 import re
 import runpy
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import puzzlebox
 from puzzlebox import cli
+from puzzlebox.acting.judge import Judge
 from puzzlebox.algorithms import ALGORITHMS, algorithm_class
+from puzzlebox.algorithms.language import common
+from puzzlebox.commands import COMMANDS as COMMANDS_THERE_ARE
+from puzzlebox.data.dataset_files import SUFFIXES
+from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs import ENVIRONMENTS, make
-from puzzlebox.run import directory
+from puzzlebox.envs.text import PREFIXES, TASKS
+from puzzlebox.nets.scorer import Scorer, zero_head
+from puzzlebox.run import directory, train
+from puzzlebox.run.export import FORMATS
+from puzzlebox.run.models import MODELS, load_model
+from puzzlebox.run.preflight import UPDATES
 from puzzlebox.run.solve import METHODS
-from puzzlebox.run.train import configure
+from puzzlebox.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(puzzlebox [^`]+)`")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
+LANGUAGE = [name for name in ALGORITHMS if train.is_language(algorithm_class(name))]
+OTHERS = [name for name in ALGORITHMS if name not in LANGUAGE]
 
 
 def shell_lines(page: Path) -> list[str]:
@@ -61,8 +80,32 @@ def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
         assert callable(make(arguments.env).mdp)
         assert arguments.method in METHODS
     if argv[0] == "train" and "LunarLander" not in arguments.env:  # which needs the extra box2d
+        monkeypatch.setattr(train, "load_model", stand_in)
+        monkeypatch.setattr(train, "load_judge", lambda name: Judge(zero_scorer(), stand_in(name).tokenizer))
         fields = {k.removeprefix("field_"): v for k, v in vars(arguments).items() if k.startswith("field_") and v}
-        configure(arguments.algorithm, arguments.env, arguments.seeds, arguments.seed, fields)
+        train.configure(arguments.algorithm, arguments.env, arguments.seeds, arguments.seed, fields)
+    if getattr(arguments, "task", ""):
+        make_text(arguments.task)
+    if argv[0] != "train" and getattr(arguments, "model", ""):
+        stand_in(arguments.model)
+    if argv[0] == "league":
+        assert set(arguments.algorithms.split(",")) <= set(LANGUAGE)
+    if argv[0] == "export":
+        assert arguments.to in FORMATS
+
+
+def stand_in(name: str) -> LanguageModel:
+    """A small model for every model that may be named: what the name stands for was not trained or fetched here."""
+    if name.startswith("new"):
+        load_model(name)
+    else:
+        assert name in MODELS or name.startswith(("runs/", "tour/")) or name.endswith(".gguf")
+    return load_model(TINY)
+
+
+def zero_scorer() -> Scorer:
+    decoder = load_model(TINY).decoder
+    return Scorer(decoder, zero_head(decoder))
 
 
 def drawn_map() -> str:
@@ -78,16 +121,63 @@ def test_every_make_target_shown_exists():
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_algorithm_has_its_page_and_explains_what_it_logs(name):
+def test_every_algorithm_has_its_page(name):
     page = (ROOT / f"docs/algorithms/{name}.md").read_text(encoding="utf-8")
     for heading in ("## Equation", "## Command", "## Metrics", "## Hyper-parameters", "## Paper"):
         assert heading in page
     assert f"<!-- hyperparameters: {name} -->" in page
     assert f"train {name} " in page
-    explained = page + (ROOT / "docs/algorithms/index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_page_explains_what_is_logged(name):
     algorithm = algorithm_class(name)(env=make("grid/toy"))
     metrics = jax.eval_shape(lambda key: algorithm.step(algorithm.init(key))[1], jax.random.key(0))
-    assert [metric for metric in metrics if f"| `{metric}` |" not in explained] == []
+    assert unexplained(name, metrics) == []
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_every_page_explains_what_a_language_algorithm_logs(name, monkeypatch):
+    """A step on the host as it is, but nothing compiles: completions are written here, updates are only traced."""
+    kind = algorithm_class(name)
+    learner = importlib.import_module("puzzlebox.algorithms.language.sft").SFT  # STaR learns with it
+    for owner, update in {(owner, update) for owner in (kind, learner) for update in UPDATES if hasattr(owner, update)}:
+        monkeypatch.setattr(owner, update, traced(getattr(owner, update).__wrapped__))
+    monkeypatch.setattr(common, "generate", write)
+    options = {"grpo": {"kl_coef": 0.1}, "star": {"updates": 1}}.get(name, {})  # grpo tells its kl only where it counts
+    algorithm = kind(env=make_text("tiny"), start=load_model(TINY), **options)
+    _, metrics = algorithm.step(algorithm.init(jax.random.key(0)))
+    assert len(metrics) > 3
+    assert unexplained(name, metrics) == []
+
+
+def unexplained(name: str, metrics: Iterable[str]) -> list[str]:
+    """The metrics that neither the algorithm's page nor the one about all of them explains."""
+    pages = [(ROOT / f"docs/algorithms/{page}.md").read_text(encoding="utf-8") for page in (name, "index")]
+    return [metric for metric in metrics if f"| `{metric}` |" not in "".join(pages)]
+
+
+def traced(update):
+    """``update`` without running it: the state as it was, and zeros for the metrics that it would give."""
+
+    def run(self, state, *arguments):
+        _, metrics = eqx.filter_eval_shape(update, self, state, *arguments)
+        return state, {metric: np.zeros(shape.shape) for metric, shape in metrics.items()}
+
+    return run
+
+
+def write(decoder, prompts, key, *, group=1, stop_ids=(), **_) -> Trajectory:
+    """Every second completion is the best, the others the worst of the task ``tiny``."""
+    count, tokenizer = len(prompts) * group, load_model(TINY).tokenizer
+    rows = [
+        [*prompts[i // group], *tokenizer.encode("aaa" if i % 2 else "bbb"), tokenizer.eos_id] for i in range(count)
+    ]
+    tokens = jnp.array(rows)
+    mask = jnp.broadcast_to(jnp.arange(tokens.shape[1] - 1) >= len(prompts[0]) - 1, (count, tokens.shape[1] - 1))
+    zeros, never = jnp.zeros(mask.shape), jnp.zeros(mask.shape, bool)
+    ended = never.at[:, -1].set(True)
+    return Trajectory(tokens[:, :-1], tokens[:, 1:], zeros, zeros, ended, never, tokens[:, 1:], mask)
 
 
 def test_every_page_is_in_the_navigation():
@@ -96,9 +186,31 @@ def test_every_page_is_in_the_navigation():
         assert page.relative_to(ROOT / "docs").as_posix() in navigation
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_outside_the_web_pages_lead_somewhere(page):
+    """Those within docs/ are checked by mkdocs."""
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        file, _, anchor = target.partition("#")
+        assert (ROOT / file).exists(), target
+        headings = re.findall(r"^#+ (.*)", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], target
+
+
 def test_every_world_is_listed():
     page = (ROOT / "docs/worlds.md").read_text(encoding="utf-8")
     assert [name for name in ENVIRONMENTS if f"`{name}`" not in page] == []
+
+
+def test_every_task_model_and_kind_of_file_is_listed():
+    page = (ROOT / "docs/language.md").read_text(encoding="utf-8")
+    assert [name for name in TASKS if f"| `{name}` |" not in page] == []
+    assert [prefix for prefix in PREFIXES if f"`{prefix}:NAME`" not in page] == []
+    assert [suffix for suffix in SUFFIXES if f"`{suffix}`" not in page] == []
+    assert [name for name in MODELS if name.islower() and f"`{name}" not in page] == []
+
+
+def test_every_command_is_shown_somewhere():
+    assert set(COMMANDS_THERE_ARE) - {argv[0] for _, argv in COMMANDS} == set()
 
 
 def test_every_picture_is_there_and_small():
