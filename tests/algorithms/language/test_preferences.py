@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language import preferences
+from puzzlebox.algorithms.language import common, preferences
 from puzzlebox.algorithms.language.preferences import Memory, Pair
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import make_text
@@ -96,6 +96,11 @@ def test_of_messages_the_last_ones_words_are_the_completion(tmp_path):
     task = file_of(tmp_path / "c.jsonl", row)
     (pair,) = preferences.find_pairs(task, model, "train", 1, 2, 1.0)
     assert pair == Pair(ids("<user>2+2<assistant>"), [*ids("4"), EOS], [*ids("5"), EOS])
+    turns = say("user", "1+1") + say("assistant", "2") + say("user", "2+2")  # a conversation's answer may be its words
+    (example,) = file_of(tmp_path / "m.jsonl", {"messages": turns + say("assistant", "4")}).examples("train", 1, 0)
+    read = ids("<user>1+1<assistant>2<user>2+2<assistant>")
+    assert common.written(model, example.prompt, example.completion) == (read, [*ids("4"), EOS])
+    assert common.written(model, turns[:1], [*turns[1:], *say("assistant", "4")]) == (read, [*ids("4"), EOS])
 
 
 def test_a_verifier_pairs_the_best_sample_with_the_worst():
