@@ -78,7 +78,7 @@ def test_seeds():
 
 
 def test_kto_balance_names_the_weight_that_mends_it():
-    few = symptoms.kto_balance(config("kto"), rows(frac_desirable=0.2))[0]
+    few = symptoms.kto_balance(config("kto", desirable_weight=1.0), rows(frac_desirable=0.2))[0]
     assert few.value == 0.25 and "--desirable-weight 4" in few.do
     assert symptoms.kto_balance(config("kto", desirable_weight=4.0), rows(frac_desirable=0.2)) == []
     assert "--undesirable-weight 4" in symptoms.unbalanced(0.8)[0].do
