@@ -36,9 +36,10 @@ class Linear(eqx.Module):
         return y if self.bias is None else y + self.bias
 
 
-def linear(key: Key, inputs: int, outputs: int, bias: bool, std: float = 0.02) -> Linear:
-    """A new layer: normal weights with standard deviation ``std``, bias 0."""
-    return Linear(std * jax.random.normal(key, (inputs, outputs)), jnp.zeros(outputs) if bias else None)
+def linear(key: Key, inputs: int, outputs: int, bias: bool, gain: float = 0.5) -> Linear:
+    """A new layer: normal weights with standard deviation gain / √inputs, bias 0."""
+    weight = gain / math.sqrt(inputs) * jax.random.normal(key, (inputs, outputs))
+    return Linear(weight, jnp.zeros(outputs) if bias else None)
 
 
 def add_lora(model: Any, rank: int, alpha: float, targets: tuple[str, ...], key: Key) -> Any:
