@@ -31,7 +31,9 @@ CHAPTERS = {
     "bandits": ("bandits", "How much exploring is right?"),
     "tasks": ("tasks", "Real tasks: FrozenLake and Taxi from Gymnasium"),
     "cartpole": ("cartpole", "From tables to networks: PPO balances a pole"),
+    "language": ("language", "A language model is a policy: the four phases of RLHF"),
 }
+LONG = ("language",)  # chapters that the quick tour leaves out, unless they are named
 MARK = ".puzzlebox-tour"  # lies in a folder that a tour made, so that the next one may replace it
 
 
@@ -41,7 +43,7 @@ def tour(quick: bool = False, out: str | Path = "tour", chapters: tuple[str, ...
     ``quick`` does with fewer episodes where that changes no conclusion. A folder that an earlier tour made is replaced.
     Raises UsageError for a folder that holds something else, and PuzzleboxError where a chapter failed.
     """
-    chosen = choose(chapters)
+    chosen = choose(chapters, quick)
     folder = prepare_folder(Path(out))
     backend.prepare()
     console = Console(stderr=True, highlight=False)
@@ -75,12 +77,16 @@ def tour(quick: bool = False, out: str | Path = "tour", chapters: tuple[str, ...
     return result
 
 
-def choose(chapters: tuple[str, ...]) -> list[str]:
-    """The chapters asked for, in the tour's order. Raises UsageError for one that does not exist."""
+def choose(chapters: tuple[str, ...], quick: bool) -> list[str]:
+    """The chapters asked for, in the tour's order; the quick one has no long chapters by itself.
+
+    Raises UsageError for one that does not exist.
+    """
     for name in chapters:
         if name not in CHAPTERS:
             raise UsageError(f"there is no chapter '{name}'; there are: {', '.join(CHAPTERS)}")
-    return [name for name in CHAPTERS if name in chapters or not chapters]
+    usual = [name for name in CHAPTERS if not (quick and name in LONG)]
+    return [name for name in CHAPTERS if name in (chapters or usual)]
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -141,7 +147,7 @@ def write_report(folder: Path, sections: list[Section], tiles: list[Tile], secon
     failed = [section.title for section in sections if not holds(section)]
     lead = [
         "An agent acts, is rewarded, and learns. This page follows that one idea from a maze that can be solved by "
-        "hand to a neural network that balances a pole.",
+        "hand to a neural network that balances a pole, and to a language model that learns from preferences.",
         f"Everything on it was computed on this machine, in {seconds:.0f} seconds: {sum(claims)} of {len(claims)} "
         f"claims hold. Every picture says how it was made and which command makes it again.",
     ]

@@ -9,7 +9,9 @@ import pytest
 
 from puzzlebox.envs.text import make_task
 from puzzlebox.envs.text.answers import after_marker, last_number
+from puzzlebox.envs.text.arith import Arith
 from puzzlebox.envs.text.task import Example
+from puzzlebox.errors import UsageError
 
 
 def solve(prompt: str) -> Example:
@@ -182,3 +184,19 @@ def test_copy_and_reverse():
         assert task.correct(example, right + "\n")
         # every string of 1 to 3 of 3 letters is a problem, once
         assert len({e.prompt for s in ("train", "test") for e in task.examples(s, 50, 0)}) == 3 + 9 + 27
+
+
+def test_mistaken_demonstrations_calculate_from_left_to_right_and_the_verifier_knows():
+    always = {e.prompt: e for e in Arith(level="precedence", mistakes=1.0).examples("train", 4000, 0)}
+    right = {e.prompt: e for e in Arith(level="precedence").examples("train", 4000, 0)}
+    assert always["3+4*2="].completion == "3+4=7,7*2=14#14"
+    assert always["4*2+3="] == right["4*2+3="]  # from left to right is the right order here
+    assert right["3+4*2="].completion == "4*2=8,3+8=11#11"
+    assert not Arith(level="precedence").correct(always["3+4*2="], always["3+4*2="].completion)
+    assert always.keys() == right.keys()
+    some = Arith(level="precedence", mistakes=0.5).examples("train", 8000, 0)
+    wrong = sum(e.completion == always[e.prompt].completion != right[e.prompt].completion for e in some)
+    can_be_wrong = sum(always[e.prompt].completion != right[e.prompt].completion for e in some)
+    assert abs(wrong / can_be_wrong - 0.5) < 0.04
+    with pytest.raises(UsageError, match="only level precedence"):
+        Arith(level="brackets", mistakes=0.5)

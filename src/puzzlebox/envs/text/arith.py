@@ -5,15 +5,20 @@
 - precedence: ``3+4*2=`` → ``4*2=8,3+8=11#11``
 - brackets: ``(3+4)*(2+1)=`` → ``3+4=7,2+1=3,7*3=21#21``: what a bracket holds is at most 9
 
+With ``mistakes`` a share of the demonstrations at level precedence errs as people do, from left to right: a model that
+learns from them is right about half the time, which is where learning from a verifier begins.
+
 No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends with ``=``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import random
 
 from puzzlebox.envs.text import answers
 from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 
 LEVELS = ("sum", "sums", "precedence", "brackets")
@@ -36,6 +41,9 @@ class Arith:
 
     level: str = param("sum", "how hard the expressions are", choices=LEVELS)
     digits: int = param(2, "digits a number may have at level sums", low=2, high=12)
+    mistakes: float = param(
+        0.0, "share of demonstrations at level precedence that calculate from left to right", low=0.0, high=1.0
+    )
     style: str = param("plain", "plain: 3+4*2= for small models; chat: a request in words", choices=("plain", "chat"))
 
     levels = LEVELS
@@ -43,6 +51,8 @@ class Arith:
 
     def __post_init__(self):
         check_fields(self)
+        if self.mistakes and self.level != "precedence":
+            raise UsageError(f"mistakes is {self.mistakes}, but only level precedence can be read from left to right")
 
     @property
     def chat(self) -> bool:
@@ -56,7 +66,11 @@ class Arith:
 
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         sizes = {"sum": 100, "sums": 100**self.digits, "precedence": 4000, "brackets": len(FACTORS) ** 2}
-        return choose(sizes[self.level], self._problem, split, count, seed)
+        found = choose(sizes[self.level], self._problem, split, count, seed)
+        if not self.mistakes:
+            return found
+        chance = random.Random(seed)  # a problem that comes several times is not always shown with the mistake
+        return [self._mistaken(example) if chance.random() < self.mistakes else example for example in found]
 
     def reward(self, example: Example, completion: str) -> float:
         return float(self.correct(example, completion))
@@ -74,18 +88,22 @@ class Arith:
             return f"{example.prompt} The answer is {example.answer}; show how to get there."
         return f"#{example.answer}\n{example.prompt}"
 
+    def _mistaken(self, example: Example) -> Example:
+        made = _left_to_right(example.data["expression"])
+        return example if made is None else example._replace(completion=self._shown(*made))
+
+    def _shown(self, steps: list[str], value: int) -> str:
+        if self.chat:
+            return f"{', '.join(steps)}. The answer is {value}." if steps else f"The answer is {value}."
+        return f"{','.join(steps)}#{value}" if steps else str(value)
+
     def _problem(self, index: int) -> Example | None:
         made = {"sum": _sum, "sums": self._sums, "precedence": _precedence, "brackets": _brackets}[self.level](index)
         if made is None:
             return None
         expression, steps, value = made
-        if self.chat:
-            shown = f"{', '.join(steps)}. The answer is {value}." if steps else f"The answer is {value}."
-            prompt = f"Calculate {expression}. Answer with a number."
-        else:
-            shown = f"{','.join(steps)}#{value}" if steps else str(value)
-            prompt = f"{expression}="
-        return Example(prompt, str(value), shown, {"expression": expression, "value": value})
+        prompt = f"Calculate {expression}. Answer with a number." if self.chat else f"{expression}="
+        return Example(prompt, str(value), self._shown(steps, value), {"expression": expression, "value": value})
 
     def _sums(self, index: int):
         a, b = divmod(index, 10**self.digits)
@@ -103,6 +121,18 @@ class Arith:
 def _sum(index: int):
     a, b = divmod(index, 10)
     return f"{a}+{b}", [], a + b
+
+
+def _left_to_right(expression: str) -> tuple[list[str], int] | None:
+    """The commonest mistake, as steps and a result: 3+4*2 is 3+4=7, 7*2=14. None where a number would be negative."""
+    value, steps = int(expression[0]), []
+    for operator, digit in zip(expression[1::2], expression[2::2], strict=True):
+        step = f"{value}{operator}{digit}"
+        value = {"+": value + int(digit), "-": value - int(digit), "*": value * int(digit)}[operator]
+        steps.append(f"{step}={value}")
+        if value < 0:
+            return None
+    return steps, value
 
 
 def _precedence(index: int):
