@@ -32,7 +32,7 @@ SMALL = "new,layers=2,width=64,hidden=192"
 FROM_NOTHING: dict[str, dict[str, Any]] = {
     "sft": {"steps": 1000, "learning_rate": 3e-3, "batch_size": 16},
     "reward_model": {"steps": 300, "learning_rate": 1e-3, "num_prompts": 400, "batch_size": 32},
-    "ppo_lm": {"steps": 60, "learning_rate": 2e-4, "kl_coef": 0.05},
+    "ppo_lm": {"steps": 25, "learning_rate": 2e-4, "kl_coef": 0.5},
 }
 SHOWN = 12  # answers in the table
 

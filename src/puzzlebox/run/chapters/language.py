@@ -1,74 +1,75 @@
-"""A language model as a policy: a token is an action, a sentence a trajectory. RLHF in four phases, from nothing."""
+"""A language model as a policy: a token is an action, a sentence a trajectory. From nothing to a verifier's reward."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from puzzlebox.run.chapters import Chapter, Context
-from puzzlebox.run.directory import Run
+from puzzlebox.data.text_worlds import make_text
+from puzzlebox.run.chapters import Chapter, Context, command
 from puzzlebox.run.page import Check, Equation, Picture, Row, Table, Tile
-from puzzlebox.run.rlhf import SMALL, TASK, rlhf
+from puzzlebox.run.rlhf import SMALL, answers
+from puzzlebox.run.train import train
+from puzzlebox.run.winrate import winrate
 
-PROBLEMS = 400
-SHOWN = 8
+MISTAKEN = "arith,level=precedence,mistakes=0.8"
+TASK = "arith,level=precedence"
+SFT: dict[str, Any] = {"model": SMALL, "steps": 1000, "learning_rate": 3e-3, "batch_size": 16}
+GRPO: dict[str, Any] = {"steps": 60, "learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4}
+PROBLEMS, SHOWN = 400, 8
+MARKS = {True: "✓", False: "✗"}
 
 
 def language(context: Context) -> Chapter:
-    """SFT on imperfect demonstrations, a reward model, PPO with a KL penalty, and what is preferred."""
-    found = rlhf(TASK, model=SMALL, run=context.folder / "rlhf", episodes=PROBLEMS)
-    preferred, judge = found["winrate"], Run.open(found["runs"]["reward_model"]).summary()
+    """SFT on imperfect demonstrations, then GRPO with a calculator as the judge; both answer new problems."""
+    sft, grpo = context.folder / "sft", context.folder / "grpo"
+    before = train("sft", MISTAKEN, run=sft, episodes=PROBLEMS, **SFT)
+    after = train("grpo", TASK, run=grpo, model=str(sft), episodes=PROBLEMS, **GRPO)
+    preferred = winrate(str(grpo), str(sft), task=TASK, problems=PROBLEMS)
     low, high = preferred["win_rate_ci"]
-    before, after = found["accuracy_before"], found["accuracy_after"]
-    marks = {True: "✓", False: "✗"}
-    answers = [
-        [row["prompt"], *(f"{row[name]} {marks[row[f'{name}_correct']]}" for name in ("before", "after"))]
-        for row in found["answers"][:SHOWN]
-    ]
+    table = answers(make_text(TASK), {"before": str(sft), "after": str(grpo)}, seed=0)[:SHOWN]
+    rows = [[r["prompt"], *(f"{r[n]} {MARKS[r[f'{n}_correct']]}" for n in ("before", "after"))] for r in table]
     return Chapter(
-        headline=f"right answers {before:.0%} → {after:.0%}, preferred to the SFT model in {preferred['win_rate']:.0%} "
-        f"({low:.0%} to {high:.0%})",
+        headline=f"right answers {before['accuracy']:.0%} → {after['accuracy']:.0%}; against the SFT model "
+        f"{preferred['win_rate']:.0%} won ({low:.0%} to {high:.0%})",
         blocks=[
             "A language model is a policy: what was written so far is the state, the next token is the action, a whole "
             "answer is a trajectory. This one has two layers and starts from random numbers. It reads `3+4*2=` and "
             "writes its steps and the result, `4*2=8,3+8=11#11`.",
-            "Phase 1, SFT: it imitates demonstrations. As on the web, many of them are wrong: four in five calculate "
-            "from left to right. Phase 2: a reward model reads pairs of answers, learns which is the better one, and "
-            "gives every answer a number. Phase 3: PPO, the same clipped loss as for the pole above, makes answers "
-            "with a higher number more probable, and pays a price for leaving the SFT model behind. Phase 4: both "
-            "models answer new problems, and the answers are compared.",
+            "First it imitates demonstrations (SFT). As on the web, many of them are wrong: four in five calculate "
+            "from left to right. Then it answers every problem eight times and a calculator says which answers are "
+            "right (GRPO): what beats the average of its eight becomes more probable. The loss is PPO's, as for the "
+            "pole above; the group takes the place of the critic.",
             Equation(
-                "reward model   L = − log σ( r(better) − r(worse) )\n"
-                "PPO            reward = r(answer) − β Σₜ log π(aₜ|sₜ) / π_SFT(aₜ|sₜ)",
-                "β is the rubber band to the SFT model: without it the policy leaves the answers that the reward model "
-                "can judge.",
+                "A = ( r − mean of the group ) / std of the group\n"
+                "L = − min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ),   ρ = π(token | text so far) / π_old(token | text so far)",
+                "r is 1 for a right answer and 0 for any other; every token of an answer gets the same A.",
             ),
-            Row([_curve(found, "sft", "SFT: the loss"), _curve(found, "ppo_lm", "PPO: the learned reward")]),
-            Table(["problem", "after SFT", "after RLHF"], answers, "New problems, likeliest answers."),
-            f"The reward model puts the better of two new answers first in {judge['accuracy']:.0%} of cases.",
+            Row([_curve(sft, "SFT: the loss per token"), _curve(grpo, "GRPO: the share of right answers, sampled")]),
+            Table(["problem", "after SFT", "after GRPO"], rows, "New problems, likeliest answers."),
         ],
         checks=[
             Check(
-                f"The reward model prefers the right answer in more than half of new pairs ({judge['accuracy']:.0%})",
-                judge["accuracy_ci"][0] > 0.5,
-            ),
-            Check(
-                f"RLHF's answers beat those of the SFT model: won {preferred['win_rate']:.0%}, interval above one half",
+                f"GRPO's answers beat those of the SFT model: {preferred['win_rate']:.1%} won, interval above one half",
                 low > 0.5,
             ),
         ],
-        protocol=f"One seed; {PROBLEMS} problems that no phase trained on; likeliest answers, judged by a calculator, "
-        "in both orders, ties count half; 95% bootstrap interval over problems.",
-        commands=[f"puzzlebox rlhf {TASK} --run runs/rlhf", "puzzlebox winrate runs/rlhf/ppo_lm runs/rlhf/sft"],
-        figures={name: found[name] for name in ("accuracy_before", "accuracy_after", "winrate")}
-        | {"reward_model_accuracy": judge["accuracy"]},
-        tiles=[Tile(f"{before:.0%} → {after:.0%}", "right answers of a language model, before and after RLHF")],
+        protocol=f"One seed; {PROBLEMS} problems that were never trained on; likeliest answers, judged by a "
+        "calculator, ties count half; 95% bootstrap interval over problems.",
+        commands=[
+            command("sft", MISTAKEN, run="runs/sft", **SFT),
+            command("grpo", TASK, model="runs/sft", run="runs/grpo", **GRPO),
+            f"puzzlebox winrate runs/grpo runs/sft --task {TASK}",
+        ],
+        figures={"accuracy_before": before["accuracy"], "accuracy_after": after["accuracy"], "winrate": preferred},
+        tiles=[
+            Tile(
+                f"{before['accuracy']:.0%} → {after['accuracy']:.0%}",
+                "right answers of a language model, before and after it learned from a verifier",
+            )
+        ],
     )
 
 
-def _curve(found: dict[str, Any], phase: str, alt: str) -> Picture:
-    run = Run.open(found["runs"][phase])
-    last = {name: np.mean(values) for name, values in run.metrics()[-1].items() if isinstance(values, list)}
-    name = "reward" if "reward" in last else "loss"
-    return Picture(run.path / "learning_curve.svg", alt, f"{alt}, at the end {last[name]:.2f}.")
+def _curve(run: Path, alt: str) -> Picture:
+    return Picture(run / "learning_curve.svg", alt, f"{alt}.")
