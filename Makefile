@@ -19,9 +19,8 @@ help: ## this list
 tour: $(VENV)/.render ## the whole story on this machine; ends in a report page (ARGS=--quick: in 90 seconds)
 	$(BIN)/puzzlebox tour $(ARGS)
 
-# The fast tests compile many small programs that run for a moment: less optimisation takes half the time.
 test: lint ## style, types and the fast tests
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores? (under 30 minutes on 2 cores)
 	$(BIN)/pytest tests/learning -o "addopts=-q --strict-markers --import-mode=importlib" $(ARGS)

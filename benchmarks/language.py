@@ -7,6 +7,7 @@ draws every token (nothing stops early). The figures are tokens per second for d
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from benchmarks.race import Racer, peer_python, race
 from puzzlebox.data.huggingface import save_decoder
 from puzzlebox.run.models import load_model
 
-ROUNDS = 3
+ROUNDS = 2
 TASKS = {
     "decode": {"rows": 16, "prompt": 16, "tokens": 64},
     "grpo": {"rows": 16, "group": 8, "prompt": 16, "tokens": 32, "steps": 2},
@@ -71,6 +72,7 @@ def main() -> None:
             if python:
                 racers.append(Racer(PEERS[task], "peers_trl", settings, python, threads=2))
             rows += race(settings, racers, ROUNDS, {PEERS[task]: GOALS[task]})
+            print(rows[-2:], file=sys.stderr, flush=True)
     print(json.dumps({"settings": TASKS, "rounds": ROUNDS, "rows": rows}))
 
 

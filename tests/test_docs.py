@@ -238,8 +238,17 @@ def test_python_shown_uses_calls_that_exist():
                     assert node.attr == "envs" or callable(getattr(puzzlebox, node.attr))
 
 
+@pytest.fixture
+def optimised():
+    """Programs that train in earnest are worth compiling well; see tests/conftest.py."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(example, capsys, monkeypatch):
+def test_examples_run(example, capsys, monkeypatch, optimised):
     monkeypatch.setattr(sys, "argv", [example.name])
     runpy.run_path(str(example), run_name="__main__")
     printed = capsys.readouterr().out
