@@ -30,7 +30,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "entropy_coef": 0.01,
     },
     ("ppo_lm", "arith"): {"learning_rate": 3e-4, "kl_coef": 0.01},
-    ("grpo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32},
+    ("grpo", "arith"): {"learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},
     ("remax", "arith"): {"learning_rate": 3e-4, "num_prompts": 256},
     ("star", "arith"): {"learning_rate": 1e-3, "updates": 100},
