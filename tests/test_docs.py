@@ -241,10 +241,9 @@ def test_python_shown_uses_calls_that_exist():
 @pytest.fixture
 def optimised():
     """Programs that train in earnest are worth compiling well; see tests/conftest.py."""
-    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
