@@ -19,8 +19,8 @@ TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
 RISE = np.linspace(0, 1, 20)
 
 
-def config(algorithm="grpo", task="arith", seeds=3, **options):
-    return configure(algorithm, task, seeds, 0, {"model": TINY, **options} if task == "arith" else options)
+def config(algorithm="grpo", task="count", seeds=3, **options):
+    return configure(algorithm, task, seeds, 0, {"model": TINY, **options} if task == "count" else options)
 
 
 def rows(**metrics):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +26,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Cache
 from puzzlebox.run import backend
 from puzzlebox.run.generate_text import check_sampling, printable, with_template
+from puzzlebox.run.interrupt import interruptible
 from puzzlebox.run.models import load_model
 from puzzlebox.run.progress import say
 from puzzlebox.types import Array, Key
@@ -69,7 +69,7 @@ def chat(
             talk.begin(system)
             say("(started over)")
             continue
-        with stoppable() as stopped, closing(talk.answer(line, max_tokens)) as pieces:
+        with interruptible(signal.SIGINT) as stopped, closing(talk.answer(line, max_tokens)) as pieces:
             try:
                 for piece in pieces:
                     out.write(printable(piece))
@@ -223,23 +223,3 @@ def _write(
     token, _ = draw(logits, key, temperature, top_k, top_p)
     hidden, cache = decoder.extend(token[:, None], cache)
     return token[0], decoder.logits(hidden[:, -1]), cache
-
-
-@contextmanager
-def stoppable() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event; a second one stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handler(number, frame):
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -24,8 +24,8 @@ from puzzlebox.data.text_worlds import is_file
 from puzzlebox.envs.text.task import is_test
 from puzzlebox.errors import UsageError
 from puzzlebox.run.directory import Run
-from puzzlebox.run.models import load_model
-from puzzlebox.run.subjects import is_run, open_subject, writes
+from puzzlebox.run.models import is_run, load_model
+from puzzlebox.run.subjects import open_subject, writes
 from puzzlebox.run.symptoms import CHECKS, Finding, unbalanced
 
 SEVERITIES = ("error", "warning", "note")

@@ -75,7 +75,7 @@ def sweep(lines: dict[str, list[tuple[float, np.ndarray]]], name: str, title: st
     logarithmic = values[0] > 0 and values[-1] / values[0] >= 8
     to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
     gap = 0.3 / len(lines) * (np.diff(to(values)).min() if len(values) > 1 else 1.0)
-    with _style():
+    with style():
         figure, axes = _figure(title, "interquartile mean and 95% interval; a dot is one seed")
         for i, (label, pairs) in enumerate(lines.items()):
             pairs = sorted(pairs, key=lambda pair: pair[0])
@@ -96,7 +96,7 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
     from matplotlib.figure import Figure
 
     panels = {"median": statistics.median, "interquartile mean": statistics.iqm, "mean": statistics.mean}
-    with _style():
+    with style():
         figure = Figure(figsize=(9.0, 1.5 + 0.45 * len(scores)), layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size=STYLE["axes.titlesize"])
         row = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.08})
@@ -123,7 +123,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Writes ``path``.png and ``path``.svg; returns the two paths."""
     files = [path.parent / f"{path.name}.{kind}" for kind in ("png", "svg")]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _style():
+    with style():
         figure.savefig(files[0])
         figure.savefig(files[1], metadata={"Date": None})
     return files
@@ -138,7 +138,7 @@ def _curves(
     seeds = " or ".join(map(str, counts)) + (" seed" if counts == [1] else " seeds")
     kind = "interquartile mean" if statistic is statistics.iqm else "mean"
     note = "1 seed" if counts == [1] else f"{kind} of {seeds}; band: 95% interval"
-    with _style():
+    with style():
         figure, axes = _figure(title, note)
         for i, curve in enumerate(curves):
             _curve(axes, curve, i, statistic, thin)
@@ -195,7 +195,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
         axes.legend(loc="best")
 
 
-def _style() -> Any:
+def style() -> Any:
     import matplotlib
 
     return matplotlib.rc_context(STYLE)

@@ -163,7 +163,7 @@ def picture(rows: Sequence[dict[str, Any]], title: str) -> figures.Figure:
     """Accuracies with their intervals; a dot is one seed."""
     from matplotlib.figure import Figure
 
-    with figures._style():
+    with figures.style():
         figure = Figure(figsize=(7.5, 1.2 + 0.42 * len(rows)), layout="constrained")
         axes = figure.subplots()
         for i, line in enumerate(rows):

@@ -13,7 +13,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run import checkpoint
 from puzzlebox.run.directory import Run
 from puzzlebox.run.language_agents import LanguageAgents
-from puzzlebox.run.models import load_model, read_config
+from puzzlebox.run.models import is_run, load_model, read_config
 from puzzlebox.types import State
 
 
@@ -65,10 +65,6 @@ def open_subject(name: str | Path, judges: bool = False) -> Subject:
         state,
         progress["steps"],
     )
-
-
-def is_run(path: Path) -> bool:
-    return (path / "config.json").is_file() and "algorithm" in read_config(path)
 
 
 def writes(name: str | Path) -> bool:

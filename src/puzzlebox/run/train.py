@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from puzzlebox.run import backend, checkpoint, preflight
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
+from puzzlebox.run.interrupt import interruptible
 from puzzlebox.run.language_agents import LanguageAgents
 from puzzlebox.run.models import load_judge, load_model
 from puzzlebox.run.plots import plot_run
@@ -274,24 +271,3 @@ def _train(
 def shortest(x: np.float32) -> float:
     """The number with the fewest digits that is still this float32."""
     return float(str(x))
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event, so that work stops at a clean point; a second one stops at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handler(number, frame):
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -52,7 +52,6 @@ def frozen_part(decoder: Decoder, rank: int, alpha: float, targets: str) -> Any:
 
 
 def begin(params: Any, transform: optax.GradientTransformation, key: Key) -> State:
-    params = jax.tree.map(jnp.copy, params)  # the start must outlive what is donated
     return State(params, transform.init(params), key, jnp.int32(0))
 
 
