@@ -91,6 +91,55 @@ class VectorEnvironment(Protocol):
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]: ...
 
 
+class Position(NamedTuple):
+    """What a game shows after every move (and at its start).
+
+    ``reward`` and ``player`` number the players absolutely, 0 moves first; ``observation`` is seen from the player to
+    move. While the game goes on at least one move is legal; after its end every move counts as legal and changes
+    nothing, so that masks are never empty.
+    """
+
+    observation: Array  # [*shape], from the player to move
+    legal: Array  # bool [U]
+    player: Array  # int32 [], who moves next
+    reward: Array  # float32 [2], what the last move paid each player; a game of one player uses index 0
+    terminated: Array  # bool []
+
+
+class Symmetries(NamedTuple):
+    """The ``G`` ways to turn a board that change nothing but names; the first one leaves it as it is.
+
+    ``flattened observation[..., observation[g]]`` is the observation of the board turned by g, and
+    ``policy[..., action[g]]`` the probabilities (or legality) of its moves.
+    """
+
+    observation: np.ndarray  # int32 [G, numbers in an observation]
+    action: np.ndarray  # int32 [G, U]
+
+
+@runtime_checkable
+class Game(Protocol):
+    """A game of one player or of two in turn, as pure functions. Players' rewards of a two-player game sum to zero.
+
+    ``step`` trusts that the move is legal: commands check moves of people before. ``key`` is for games with chance.
+    ``parse_move`` reads what ``move_name`` writes and raises UsageError for anything else; a name may depend on the
+    state (promotions, captures), which both take for that reason.
+    """
+
+    @property
+    def num_players(self) -> int: ...
+    @property
+    def observation_space(self) -> gymnasium.spaces.Box: ...
+    @property
+    def action_space(self) -> gymnasium.spaces.Discrete: ...
+    def reset(self, key: Key) -> tuple[State, Position]: ...
+    def step(self, state: State, action: Array, key: Key) -> tuple[State, Position]: ...
+    def symmetries(self) -> Symmetries: ...
+    def show(self, state: State) -> str: ...
+    def move_name(self, state: State, action: int) -> str: ...
+    def parse_move(self, state: State, text: str) -> int: ...
+
+
 class Policy(Protocol):
     """Chooses an action for one observation; what it knows is inside it."""
 
