@@ -1,0 +1,180 @@
+"""Monte Carlo tree search, batched: mctx is the engine, here are the words that the rest of Puzzlebox uses for it.
+
+Two ways to choose where to look. `gumbel` (Danihelka et al. 2022, Gumbel MuZero): the root's candidates are drawn
+without replacement and halved step by step, which improves the policy even with few simulations. `puct` (Silver et al.
+2017; Schrittwieser et al. 2020): a bonus for likely and little visited actions, with Dirichlet noise on the root.
+
+Both search any `Model`: `known_rules` makes one of a game whose rules are known; a learned model is another. An
+illegal action is never visited, at the root or within the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mctx
+
+from puzzlebox.types import Array, Game, Key, Position
+
+ILLEGAL = float(jnp.finfo(jnp.float32).min)  # finite: a softmax over nothing else has no NaN
+
+
+class Root(NamedTuple):
+    """Where a search begins, ``B`` of them: logits of the prior, value for the player to move, what the model needs."""
+
+    logits: Array  # [B, U]
+    value: Array  # [B]
+    legal: Array  # bool [B, U]
+    embedding: Any  # leaves [B, ...]
+
+
+class Branch(NamedTuple):
+    """What the model finds behind an action.
+
+    Q(s, a) = ``reward`` + ``discount`` · value behind it: the reward is that of the player who moved, and the discount
+    is negative where the other player moves next (whose gain is this one's loss) and 0 where the game has ended.
+    """
+
+    reward: Array  # [B]
+    discount: Array  # [B]
+    logits: Array  # [B, U], illegal actions at ILLEGAL
+    value: Array  # [B], for the player who moves next
+    embedding: Any
+
+
+class Found(NamedTuple):
+    """What a search returns: the action to take, how often each was tried, and the value for the player to move.
+
+    ``weights`` is the improved policy, the target of the network: softmax(logits + scaled completed Q values) after
+    `gumbel`, the share of the visits after `puct`.
+    """
+
+    action: Array  # int32 [B]
+    visits: Array  # float32 [B, U], sums to the number of simulations
+    value: Array  # float32 [B]
+    weights: Array  # float32 [B, U], sums to 1
+
+
+Model = Callable[[Any, Array, Key], Branch]  # (embedding, action [B], key) -> Branch
+Evaluate = Callable[[Array], tuple[Array, Array]]  # observation [B, ...] -> (logits [B, U], value [B])
+
+
+def gumbel(
+    root: Root,
+    model: Model,
+    key: Key,
+    num_simulations: int,
+    *,
+    noise: float = 1.0,
+    considered: int = 16,
+    value_scale: float = 0.1,
+    rescale: bool = True,
+) -> Found:
+    """Gumbel search: sequential halving at the root, then the action with the highest Gumbel + logit + scaled Q.
+
+    ``noise`` 0 makes it deterministic. ``considered`` is how many actions the root tries at most. A Q value counts
+    ``value_scale`` · (50 + most visits of an action) logits; with ``rescale`` the Q values of a node are first
+    stretched to [0, 1], otherwise they are taken as they are. The value returned is the mean Q under the improved
+    policy: halving visits bad actions too often for a mean over visits.
+    """
+
+    def transform(tree: mctx.Tree, node: Array) -> Array:
+        return mctx.qtransform_completed_by_mix_value(tree, node, value_scale=value_scale, rescale_values=rescale)
+
+    output = mctx.gumbel_muzero_policy(
+        **_arguments(root, model, key, num_simulations),
+        qtransform=transform,
+        max_num_considered_actions=considered,
+        gumbel_scale=noise,
+    )
+    summary = output.search_tree.summary()
+    tried = jnp.where(summary.visit_counts > 0, output.action_weights, 0.0)
+    value = (tried * summary.qvalues).sum(axis=-1) / tried.sum(axis=-1)
+    return _found(output, summary, value)
+
+
+def puct(
+    root: Root,
+    model: Model,
+    key: Key,
+    num_simulations: int,
+    *,
+    noise: float = 0.25,
+    dirichlet: float = 0.3,
+    exploration: float = 1.25,
+    temperature: Array | float = 1.0,
+) -> Found:
+    """PUCT search: visits a with the highest Q(s, a) + c · P(a) √N / (1 + N(a)); acts like visits^(1/temperature).
+
+    ``noise`` is the share of Dirichlet(``dirichlet``) noise in the root's prior, ``exploration`` is c without its slow
+    growth, ``temperature`` a number or ``[B]``; 0 takes the most visited action.
+    """
+    output = mctx.muzero_policy(
+        **_arguments(root, model, key, num_simulations),
+        dirichlet_fraction=float(noise),
+        dirichlet_alpha=float(dirichlet),
+        pb_c_init=exploration,
+        temperature=jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), root.value.shape)[:, None],
+    )
+    summary = output.search_tree.summary()
+    return _found(output, summary, summary.value)
+
+
+def known_rules(game: Game, evaluate: Evaluate, states: Any, positions: Position) -> tuple[Root, Model]:
+    """The search problem of ``B`` games whose rules are known: leaves of ``states`` and ``positions`` are ``[B, ...]``.
+
+    ``evaluate`` guesses logits and value for the player to move from an observation. Games with chance are searched as
+    if every move's chance were drawn once.
+    """
+    logits, value = evaluate(positions.observation)
+    root = Root(mask(logits, positions.legal), value, positions.legal, (states, positions.player))
+
+    def model(embedding: Any, action: Array, key: Key) -> Branch:
+        state, mover = embedding
+        batch = mover.shape[0]
+        state, position = jax.vmap(game.step)(state, action, jax.random.split(key, batch))
+        logits, value = evaluate(position.observation)
+        return Branch(
+            reward=position.reward[jnp.arange(batch), mover],
+            discount=discount(mover, position.player, position.terminated),
+            logits=mask(logits, position.legal),
+            value=value,
+            embedding=(state, position.player),
+        )
+
+    return root, model
+
+
+def discount(mover: Array, player: Array, terminated: Array) -> Array:
+    """How the next player's value counts for the mover: 1 if they are the same, −1 if not, 0 after the end."""
+    return jnp.where(terminated, 0.0, jnp.where(mover == player, 1.0, -1.0))
+
+
+def mask(logits: Array, legal: Array) -> Array:
+    """``logits [..., U]`` with the highest at 0 and those of illegal actions at a very negative finite number."""
+    return jnp.where(legal, logits - logits.max(axis=-1, keepdims=True), ILLEGAL)
+
+
+def _arguments(root: Root, model: Model, key: Key, num_simulations: int) -> dict[str, Any]:
+    def recurrent(_, key: Key, action: Array, embedding: Any):
+        branch = model(embedding, action, key)
+        output = mctx.RecurrentFnOutput(
+            reward=branch.reward, discount=branch.discount, prior_logits=branch.logits, value=branch.value
+        )
+        return output, branch.embedding
+
+    return {
+        "params": (),
+        "rng_key": key,
+        "root": mctx.RootFnOutput(prior_logits=root.logits, value=root.value, embedding=root.embedding),
+        "recurrent_fn": recurrent,
+        "num_simulations": num_simulations,
+        "invalid_actions": ~root.legal,
+    }
+
+
+def _found(output: Any, summary: Any, value: Array) -> Found:
+    return Found(output.action.astype(jnp.int32), summary.visit_counts, value, output.action_weights)
