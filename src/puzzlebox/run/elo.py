@@ -4,12 +4,12 @@ Model: A scores against B, a draw counting half, σ((R_A − R_B) ln 10 / 400) o
 10 to 1. The ratings R are the maximum-likelihood ones of all pairs together (Bradley & Terry 1952; Elo 1978), with mean
 zero; where only two played, their difference is simply 400 log₁₀(s / (1 − s)) of the score s.
 
-Intervals: what a pair would give in endless play is unknown; given its record, the chances of a win, a draw and a loss
-have the posterior Dirichlet(wins + ½, draws + ½, losses + ½) (Jeffreys' prior). Ratings are fitted to draws from it, and
-the interval holds 95% of them. Two reasons against the more usual ways: the curvature of the likelihood takes a draw
-for half a win and half a loss, so its interval is too wide where most games are drawn; resampling the games gives a
-player that never lost an interval of width zero around infinity. The rating itself is fitted to the mean of that
-posterior, so that it is finite: 1,000 wins of 1,000 are about +1260, with an interval open to far above.
+Intervals: what a pair would give in endless play is unknown; given its record, the chances of a win, a draw and a
+loss have the posterior Dirichlet(wins + ½, draws + ½, losses + ½) (Jeffreys' prior). Ratings are fitted to draws from
+it, and the interval holds 95% of them. Two reasons against the more usual ways: the curvature of the likelihood takes a
+draw for half a win and half a loss, so its interval is too wide where most games are drawn; resampling the games gives
+a player that never lost an interval of width zero around infinity. The rating itself is fitted to the mean of that
+posterior, so that it is finite: 1,000 wins of 1,000 are about +1250, with an interval open to far above.
 """
 
 from __future__ import annotations
