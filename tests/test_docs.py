@@ -70,6 +70,7 @@ def test_commands_are_found():
 def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_map.txt").write_text(drawn_map())
+    (tmp_path / "book.txt").write_text("Once upon a time.")
     if "--help" in argv:
         with pytest.raises(SystemExit) as end:
             cli.parse(argv)

@@ -14,7 +14,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run import held_out, language_evaluation, report
 from puzzlebox.run.models import load_model
 from puzzlebox.run.shares import interval, pass_at, weights
-from puzzlebox.run.train import train
+from puzzlebox.run.train import build, configure, train
 
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
 
@@ -77,6 +77,19 @@ def test_windows_count_every_token_once():
     tokens, mask = held_out.windows(model, ["abcdefg", "xy"], 3)
     assert [bytes(row[1:][m].tolist()) for row, m in zip(tokens, mask, strict=True)] == [b"abc", b"def", b"g", b"xy"]
     assert tokens[1, 0] == ord("c") and tokens[0, 0] == model.tokenizer.eos_id
+
+
+def test_a_long_text_of_a_run_is_measured_in_windows_and_said_to_be_learned(tmp_path):
+    (tmp_path / "book.txt").write_text("puzzlebox " * 30)
+    config = configure("sft", str(tmp_path / "book.txt"), 1, 0, {"model": TINY, "length": 32})
+    agents = build(config)
+    agents.policy = lambda state, agent: uniform(load_model(TINY))
+    scores, figures = held_out.figures(agents, None, 100, 0)
+    assert figures["rows"] == scores.shape[1] == -(-301 // load_model(TINY).decoder.config.context)
+    assert figures["perplexity"] == pytest.approx(258, rel=1e-4)
+    assert figures["held_out"] is False
+    assert held_out.lines(figures)[0].startswith("training loss 5.5")
+    assert held_out.figures(agents, None, 2, 0)[1]["rows"] == 2
 
 
 def test_likelihoods_agree_with_the_decoder_row_by_row():

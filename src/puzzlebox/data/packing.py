@@ -71,6 +71,15 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
     return packed
 
 
+def cut(text: Written, length: int) -> list[Written]:
+    """The text in parts that fit rows of ``length`` tokens.
+
+    A part begins with the last token of the part before it: every token but the text's first is learned once.
+    """
+    starts = range(0, len(text.tokens) - 1, length)
+    return [Written(*(values[i : i + length + 1] for values in text)) for i in starts]
+
+
 def take(rows: Rows, chosen: np.ndarray) -> Rows:
     """Those rows."""
     return jax.tree.map(lambda x: x[chosen], rows)

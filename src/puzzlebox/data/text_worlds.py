@@ -49,6 +49,23 @@ def make_text(name: str) -> Any:
     return RowsTask(base, options["reward"], options["skip_bad"] == "true", int(options["max_tokens"]))
 
 
+def skipping_bad(name: str) -> str:
+    """The name of a file with the option that leaves its broken rows out. Raises UsageError for anything else."""
+    if not is_file(name.partition(",")[0]):
+        what = f"'{name}' is none" if name else "none is named"
+        raise UsageError(f"--skip-bad leaves out broken rows of a file, and {what}; leave it out")
+    return name if ",skip_bad=" in name else f"{name},skip_bad=true"
+
+
+def skipped(task: Any) -> dict[str, Any]:
+    """For the figures: how many rows of a file were left out, and a note about them; nothing for a task."""
+    if not hasattr(task, "skipped"):
+        return {}
+    left_out, total = task.skipped, len(task.skipped) + len(task.dataset.rows)
+    notes = [f"{len(left_out)} of {total} rows are broken and left out; the first: {left_out[0]}"] if left_out else []
+    return {"skipped_rows": len(left_out), "notes": notes}
+
+
 class RowsTask:
     """A file of rows as a task. One prompt (or text) in five is held out by its hash, as in every task.
 
@@ -61,7 +78,6 @@ class RowsTask:
 
     chat = False  # messages are messages already, and plain prompts are meant to be continued
     levels = ()
-    held_out = True
 
     def __init__(self, path: str, reward: str, skip_bad: bool, max_tokens: int):
         self.name, self.max_tokens = path, max_tokens
@@ -74,6 +90,16 @@ class RowsTask:
             self._splits["test" if is_test(str(begins)) else "train"].append(row)
         if not self._splits["train"]:
             self._splits["train"] = list(self.dataset.rows)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What was wrong with the rows that were left out."""
+        return self.dataset.skipped
+
+    @property
+    def held_out(self) -> bool:
+        """False where the rows are so few that none is left for testing."""
+        return bool(self._splits["test"])
 
     def rows(self, split: str) -> list[datasets.Row]:
         """All rows of a split; where nothing is held out (few rows), the training rows."""
@@ -93,7 +119,7 @@ class RowsTask:
             messages = [*prompt, *completion]
             prompt, completion = messages[:-1], messages[-1]["content"]
         prompt = prompt if isinstance(prompt, str) else list(prompt)
-        return Example(prompt, str(row.data.get("answer", "")), completion, row.data)
+        return Example(prompt, str(row.data.get("answer", "")), completion, row.data, row.source)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
         """The rewards of several completions at once, as TRL's reward functions expect them."""

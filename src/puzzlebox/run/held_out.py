@@ -1,11 +1,12 @@
 """How likely a language model finds texts it has not learned from: loss, perplexity, and which of two it prefers.
 
-Of a file of rows, one in five is held out. Demonstrations and plain text: loss = −mean log π(token), perplexity =
-e^loss, over all tokens that the data counts. Preferences: Δ = log π/π_start (chosen) − log π/π_start (rejected);
-`reward_accuracy` is the share with Δ > 0 (what DPO trains), `preference_accuracy` the share with log π(chosen) >
-log π(rejected), `margin` the mean of Δ in nats. Source: Rafailov et al. 2023, arXiv 2305.18290.
+Of a file of rows, one in five is held out (`held_out` is False where there are too few). Demonstrations and plain text:
+loss = −mean log π(token), perplexity = e^loss, over all tokens that the data counts. Preferences: Δ = log π/π_start
+(chosen) − log π/π_start (rejected); `reward_accuracy` is the share with Δ > 0 (what DPO trains), `preference_accuracy`
+the share with log π(chosen) > log π(rejected), `margin` the mean of Δ in nats. Source: Rafailov et al. 2023, arXiv
+2305.18290.
 
-A text file is read in windows that do not see each other, each as long as the context but at most 512 tokens, so the
+Plain text is read in windows that do not see each other, each as long as the context but at most 512 tokens, so the
 first words of a window are harder than in one long reading; it is the same for every model with this tokenizer.
 """
 
@@ -39,6 +40,11 @@ Written = tuple[list[int], list[int]]  # what is read, and what is then to be wr
 
 def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """What the data of a run without verifier can tell: scores ``[A, rows]`` (more is better), and the figures."""
+    scores, found = _figures(agents, state, count, seed)
+    return scores, found | {"held_out": bool(agents.algorithm.env.held_out)}
+
+
+def _figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     algorithm = agents.algorithm
     models = [agents.policy(state, agent) for agent in range(agents.num_agents)]
     if isinstance(models[0], Judge):
@@ -46,9 +52,12 @@ def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tupl
     rows = held_out_rows(algorithm.env, count, seed)
     if rows and rows[0].chosen is not None:
         return preference_figures(models, algorithm.start, rows)
-    texts = [demonstration(algorithm.start, row) for row in rows if row.label is not False]
+    window = min(WINDOW, min(model.decoder.config.context for model in models))
+    texts = [part for row in rows if row.label is not False for part in demonstration(algorithm.start, row, window)]
     if not texts:
         raise UsageError(f"{algorithm.env.name} holds out nothing to evaluate: neither answers nor texts")
+    if len(texts) > count:  # windows of long texts
+        texts = [texts[i] for i in np.random.default_rng(seed).permutation(len(texts))[:count]]
     sums, lengths = likelihoods([*models, algorithm.start], texts)
     loss = -sums.sum(axis=1) / lengths.sum()
     found = {"loss": float(loss[:-1].mean()), "perplexity": float(np.exp(loss[:-1]).mean()), "rows": len(texts)}
@@ -116,10 +125,14 @@ def preference_figures(
     }
 
 
-def demonstration(model: LanguageModel, row: Row) -> Written:
-    """A plain text, or a prompt with its completion."""
+def demonstration(model: LanguageModel, row: Row, window: int) -> list[Written]:
+    """A prompt with its completion, or a plain text in windows."""
     prompt, completion = (row.prompt, row.completion) if row.text is None else ("", row.text)
-    return common.written(model, prompt, completion)
+    read, written = common.written(model, prompt, completion)
+    if not isinstance(row.text, str):
+        return [(read, written)]
+    ids = read + written
+    return [(ids[i : i + 1], ids[i + 1 : i + window + 1]) for i in range(0, len(ids) - 1, window)]
 
 
 def likelihoods(models: Sequence[LanguageModel], texts: Sequence[Written]) -> tuple[np.ndarray, np.ndarray]:
@@ -200,21 +213,21 @@ def windows(model: LanguageModel, texts: Sequence[str], length: int) -> tuple[np
 
 def lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
-    out = []
+    out, which = [], "held-out" if figures.get("held_out", True) else "training"
     if "judge_accuracy" in figures:
         low, high = figures["judge_accuracy_ci"]
         out.append(
-            f"scores the better text higher in {figures['judge_accuracy']:.1%} of {figures['rows']} held-out pairs "
+            f"scores the better text higher in {figures['judge_accuracy']:.1%} of {figures['rows']} {which} pairs "
             f"(95% interval {low:.1%} to {high:.1%}), by {figures['gap']:.2f} on average"
         )
     if "loss" in figures:
         out.append(
-            f"held-out loss {figures['loss']:.3f}, perplexity {figures['perplexity']:.2f} on {figures['rows']} texts "
+            f"{which} loss {figures['loss']:.3f}, perplexity {figures['perplexity']:.2f} on {figures['rows']} texts "
             f"(before training {figures['loss_start']:.3f}, {figures['perplexity_start']:.2f})"
         )
     if "reward_accuracy" in figures:
         out.append(
-            f"on {figures['rows']} held-out pairs the chosen text gained on the rejected one in "
+            f"on {figures['rows']} {which} pairs the chosen text gained on the rejected one in "
             f"{figures['reward_accuracy']:.1%}, by {figures['margin']:.2f} nats on average"
         )
         out.append(

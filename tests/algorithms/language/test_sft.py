@@ -116,6 +116,63 @@ def test_it_learns(packed):
     assert float(last["loss"]) < float(metrics["loss"]) - 0.3
 
 
+def learned_tokens(rows):
+    return sorted(rows.action[rows.mask].tolist())
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_long_text_goes_on_in_further_rows_and_loses_no_token(tmp_path, packing):
+    text = "".join(chr(97 + i % 26) for i in range(1000))
+    (tmp_path / "book.txt").write_text(text)
+    algorithm = SFT(make_text(str(tmp_path / "book.txt")), START, length=64, packing=packing)
+    rows = algorithm._rows()
+    eos = START.tokenizer.eos_id
+    assert rows.mask.shape == (16, 64)  # 1000 tokens and the one that ends them: 15 full rows and one of 41
+    assert sorted(rows.mask.sum(axis=1)) == [41] + [64] * 15
+    assert learned_tokens(rows) == sorted([*text.encode(), eos])
+    parts = {bytes(row[mask].tolist()[: 41 - 1]) for row, mask in zip(rows.action, rows.mask, strict=True)}
+    assert parts == {text.encode()[i : i + 64][:40] for i in range(0, 1000, 64)}
+    read = {int(row[0]) for row in rows.observation}  # each row reads on from the last token of another, or begins
+    assert read == {eos, *(text.encode()[i] for i in range(63, 1000, 64))}
+
+
+def test_texts_share_rows_and_never_see_each_other(tmp_path):
+    texts = ["a" * 150, "b" * 20, "c" * 30, "d" * 100]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    task = make_text(str(tmp_path / "rows.jsonl"))
+    task._splits["train"] = list(task.dataset.rows)
+    rows = SFT(task, START, length=100)._rows()
+    assert learned_tokens(rows) == sorted([*"".join(texts).encode(), *[START.tokenizer.eos_id] * 4])
+    assert rows.mask.shape == (4, 100)
+    for observation, segments in zip(rows.observation, rows.segments, strict=True):
+        for number in range(1, segments.max() + 1):
+            assert len({*observation[segments == number].tolist()} - {START.tokenizer.eos_id}) == 1
+    length = SFT(task, START)._rows().mask.shape[1]
+    assert length == 128 == START.decoder.config.context  # the context is shorter than the longest text
+
+
+def test_a_file_gives_each_row_once(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"text {i}"}) for i in range(40)))
+    task = make_text(str(tmp_path / "rows.jsonl"))
+    for count in (3, 1000):
+        rows = SFT(task, START, num_examples=count)._rows()
+        assert (rows.action[rows.mask] == START.tokenizer.eos_id).sum() == len(task.rows("train"))
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        (0, "line 1 has 150 tokens with its prompt, and a row takes 129; shorten it or choose a model with a longer"),
+        (100, "line 1 has 150 tokens with its prompt, and a row takes 101; shorten it or raise --length"),
+        (200, "length is 200, but the model reads at most 128 tokens; lower --length"),
+    ],
+)
+def test_a_demonstration_that_is_too_long_is_named(tmp_path, length, message):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a" * 100, "completion": "b" * 49}))
+    with pytest.raises(UsageError, match=message):
+        SFT(make_text(str(tmp_path / "rows.jsonl")), START, length=length)._rows()
+
+
 def test_a_task_without_demonstrations_is_refused():
     class Silent:
         chat, max_tokens = False, 3

@@ -1,9 +1,10 @@
-"""SFT: supervised fine-tuning, and pre-training when the prompts are empty.
+"""SFT: supervised fine-tuning, and pre-training on texts without prompts.
 
 Idea: make the demonstrations likely, token by token; of each demonstration only the completion counts. In the words of
 this package: behaviour cloning of sentences. Source: Ouyang et al. 2022 (InstructGPT), arXiv 2203.02155, step 1.
 
-Departures: several demonstrations share a row without seeing each other (packing), so little work goes into padding.
+Departures: several demonstrations share a row without seeing each other (packing), so little work goes into padding. A
+text without prompt that is longer than a row goes on in further rows; texts never run into each other.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from puzzlebox.acting.score import score
 from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.common import State
 from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.data.packing import Rows, Written, batch_indices, pack, take
+from puzzlebox.data.packing import Rows, Written, batch_indices, cut, pack, take
+from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.types import Array, Key, Metrics
+
+LONGEST = 1024  # tokens of a row of plain text, at most, unless ``length`` says otherwise
 
 
 class SFT(eqx.Module):
@@ -34,7 +38,7 @@ class SFT(eqx.Module):
     model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
     steps: int = param(300, "gradient steps of the whole training", low=1)
     batch_size: int = param(32, "rows per gradient step", low=1)
-    length: int = param(0, "tokens of a row; 0: what the longest demonstration needs", low=0)
+    length: int = param(0, "tokens of a row; 0: what the longest demonstration needs (plain text: at most 1024)", low=0)
     packing: bool = param(True, "let demonstrations share rows")
     completion_only: bool = param(True, "prompts are read, not learned")
     num_examples: int = param(10_000, "demonstrations drawn from a task (a file gives all it has)", low=1)
@@ -72,8 +76,9 @@ class SFT(eqx.Module):
         return common.adamw(self.learning_rate, self.max_grad_norm, self.warmup, self.steps if self.anneal else None)
 
     def _rows(self) -> Rows:
+        tokenizer, context = self.start.tokenizer, self.start.decoder.config.context
         return demonstrations(
-            self.env, self.start.tokenizer, self.num_examples, self.length, self.packing, self.completion_only
+            self.env, tokenizer, context, self.num_examples, self.length, self.packing, self.completion_only
         )
 
     @eqx.filter_jit
@@ -94,16 +99,36 @@ class SFT(eqx.Module):
 
 
 @lru_cache(maxsize=4)
-def demonstrations(env: Any, tokenizer: Any, count: int, length: int, packing: bool, completion_only: bool) -> Rows:
-    """The task's demonstrations as rows."""
-    examples = env.examples("train", count, 0)
+def demonstrations(
+    env: Any, tokenizer: Tokenizer, context: int, count: int, length: int, packing: bool, completion_only: bool
+) -> Rows:
+    """All demonstrations of a file, or ``count`` of a task, as rows; only texts without prompt are cut.
+
+    Raises UsageError where there are none, and for one that is longer than a row or than the model's ``context``.
+    """
+    if length > context:
+        raise UsageError(f"length is {length}, but the model reads at most {context} tokens; lower --length")
+    examples = env.examples("train", len(env.rows("train")) if hasattr(env, "rows") else count, 0)
     if not any(example.completion for example in examples):
         raise UsageError("this task has no demonstrations to learn from; sft needs a completion for every prompt")
-    texts, model = [], LanguageModel(None, tokenizer)  # type: ignore[arg-type]  # it only encodes
+    model, whole, texts = LanguageModel(None, tokenizer), [], []  # type: ignore[arg-type]  # it only encodes
+    longest, limit = 0, length or context
     for example in examples:
         prompt, completion = common.written(model, model.ask(example.prompt, env.chat), example.completion)
         counts = [not completion_only] * len(prompt) + [True] * len(completion)
-        texts.append(Written(prompt + completion, counts))
-    longest = max(len(text.tokens) for text in texts) - 1
-    length = length or bucket(max(longest, 64) if packing else longest)
-    return pack(texts, length, tokenizer.pad_id, packing)
+        text = Written(prompt + completion, counts)
+        if not example.prompt:
+            texts.append(text)
+            continue
+        longest = max(longest, len(text.tokens) - 1)
+        if longest > limit:
+            way_out = "shorten it or raise --length" if length else "shorten it or choose a model with a longer context"
+            raise UsageError(
+                f"{example.source or 'a demonstration'} has {longest + 1} tokens with its prompt, and a row takes "
+                f"{limit + 1}; {way_out}"
+            )
+        whole.append(text)
+    if not length:
+        longest = max([longest, *(min(len(text.tokens) - 1, LONGEST) for text in texts)])
+        length = min(bucket(max(longest, 64) if packing else longest), context)
+    return pack(whole + [part for text in texts for part in cut(text, length)], length, tokenizer.pad_id, packing)

@@ -18,12 +18,15 @@ TEST_SHARE = 5  # one problem in five is held out
 
 
 class Example(NamedTuple):
-    """One problem. ``completion`` is a worked solution for supervised training; ``data`` is what the verifier needs."""
+    """One problem. ``completion`` is a worked solution for supervised training; ``data`` is what the verifier needs;
+    ``source``: the file and line it comes from, for messages to the user.
+    """
 
     prompt: str
     answer: str = ""  # the short final answer, "" where many are right
     completion: str = ""  # a demonstration, "" if there is none
     data: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    source: str = ""
 
 
 class Task(Protocol):
