@@ -26,6 +26,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         run=arguments.run,
         episodes=arguments.episodes,
         checkpoint_every=arguments.checkpoint_every,
+        minutes=arguments.minutes,
         **fields,
     )
     return report.show(figures, arguments.json)
@@ -226,6 +227,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--episodes", type=int, default=100, help="evaluation episodes per agent at the end (default 100)"
     )
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is")
     checkpoint_argument(parser)
 
 

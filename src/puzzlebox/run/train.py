@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from puzzlebox.run.progress import TrainingProgress
 from puzzlebox.types import State
 
 POINTS = 100  # logged points per run, about
+OPEN_ENDED = ("alphazero",)
+ENDLESS = 1_000_000_000  # steps
 
 
 class Interrupted(PuzzleboxError):
@@ -48,15 +51,22 @@ def train(
     run: str | Path | None = None,
     episodes: int = 100,
     checkpoint_every: float = 10.0,
+    minutes: float | None = None,
     quiet: bool = False,
     **hyperparameters: Any,
 ) -> dict[str, Any]:
     """Trains seeds ``seed … seed + seeds - 1`` of ``algorithm`` on ``env`` at once, evaluates, returns the figures.
 
     A hyper-parameter given as several numbers (a list, or text with commas) is swept: every value with every seed, in
-    one compiled program. ``checkpoint_every`` is in seconds. Raises UsageError before anything compiles.
+    one compiled program. ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted)
+    or after the steps, whichever comes first; an algorithm whose schedules do not depend on its steps (`OPEN_ENDED`)
+    has no end of its own if only minutes are given. Raises UsageError before anything compiles.
     """
-    config = configure(algorithm, env, seeds, seed, hyperparameters)
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UsageError(f"minutes is {minutes:g}; it must be above 0")
+    if minutes is not None and algorithm in OPEN_ENDED:
+        hyperparameters.setdefault("steps", ENDLESS)
+    config = configure(algorithm, env, seeds, seed, hyperparameters) | {"minutes": minutes}
     if episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     path = Path(run) if run is not None else default_path(algorithm, env)
@@ -237,7 +247,11 @@ def _train(
         first_steps = steps
         seconds = seconds_before
         points: list[tuple[int, float]] = []  # the first contains compiling
-        while steps < total_steps:
+        limit = math.inf if config.get("minutes") is None else 60 * config["minutes"]
+        while steps < total_steps and seconds < limit:
+            if limit < math.inf:
+                taken = seconds - seconds_before  # for the first point one iteration, which tells how long they take
+                iterations_per_point = paced(steps - first_steps, taken, limit, seconds) // iteration_steps or 1
             iterations = min(iterations_per_point, (total_steps - steps) // iteration_steps)
             state, metrics = advance(agents.swept, state, np.int32(iterations))
             steps += iterations * iteration_steps
@@ -249,23 +263,34 @@ def _train(
             if isinstance(agents, LanguageAgents) and len(points) == 3:
                 bar.note(preflight.duration(elapsed - points[0][1], steps - points[0][0], total_steps - steps))
             bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row)
-            if time.perf_counter() - saved > checkpoint_every or steps >= total_steps or interrupted.is_set():
+            finished = steps >= total_steps or seconds >= limit
+            if time.perf_counter() - saved > checkpoint_every or finished or interrupted.is_set():
                 began_saving = time.perf_counter()
                 checkpoint.save(run.checkpoints, steps, state, {"steps": steps, "seconds": seconds})
                 saved = time.perf_counter()
                 checkpoint_every = max(checkpoint_every, 10 * (saved - began_saving))  # at most a tenth of the time
-            if interrupted.is_set() and steps < total_steps:
+            if interrupted.is_set() and not finished:
                 raise Interrupted(f"stopped at step {steps}, all saved; continue with: puzzlebox resume {run.path}")
-    figures = evaluate_agents(run, agents, state, total_steps, episodes=config["episodes"], seed=config["seed"])
+    if steps < total_steps:
+        notes = [*(notes or []), f"stopped after {seconds / 60:.1f} minutes of training, at step {steps}"]
+    figures = evaluate_agents(run, agents, state, steps, episodes=config["episodes"], seed=config["seed"])
     figures |= {
         "seconds": round(seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
-        "steps_per_second": round(total_steps * agents.num_agents / seconds, 1) if seconds else None,
+        "steps_per_second": round(steps * agents.num_agents / seconds, 1) if seconds else None,
         "notes": notes or [],
     }
     write_json(run.path / "summary.json", figures)
     plot_run(run.path)
     return figures
+
+
+def paced(steps: int, seconds: float, limit: float, gone: float) -> int:
+    """How many steps the next point takes, so that about `POINTS` points fill ``limit`` seconds and none overshoots it.
+
+    ``steps`` were taken in ``seconds``; ``gone`` seconds of the limit are over. 0 as long as nothing was measured.
+    """
+    return int(steps / seconds * max(min(limit / POINTS, limit - gone), 0)) if steps else 0
 
 
 def shortest(x: np.float32) -> float:
