@@ -24,10 +24,13 @@ ENVIRONMENTS = {
     "grid/robot": "gridworld:robot",
     "grid/toy": "gridworld:toy",
     "grid/maze": "gridworld:maze",
+    "tic_tac_toe": "games.tic_tac_toe:TicTacToe",
+    "connect_four": "games.connect_four:ConnectFour",
 }
 PREFIXES = {
     "gym": "any environment that Gymnasium knows, e.g. gym:FrozenLake-v1",
     "grid": "a grid drawn in a text file, e.g. grid:my_map.txt",
+    "pgx": "a game of Pgx, e.g. pgx:othello, pgx:go_9x9, pgx:chess",
 }
 
 
@@ -46,6 +49,10 @@ def make(name: str) -> Any:
         from puzzlebox.envs.gridworld import from_file
 
         return configure(base, from_file(Path(rest)), options)
+    if colon and prefix == "pgx":
+        from puzzlebox.envs.games.pgx_game import make_pgx
+
+        return configure(base, make_pgx(rest), options)
     if colon:
         raise unknown("environment prefix", prefix, PREFIXES)
     if base not in ENVIRONMENTS:

@@ -1,0 +1,48 @@
+"""Games written down as their moves: ``3,3,4``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from puzzlebox.errors import UsageError
+from puzzlebox.types import Game, Key, Position
+
+SHOWN = 24  # legal moves named in an error
+
+
+def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Position]:
+    """The position after moves such as ``"3,3,4"``, separated by commas or spaces.
+
+    Raises UsageError for the first that is no move, is illegal, or comes after the end.
+    """
+    key = jax.random.key(0) if key is None else key
+    reset_key, step_key = jax.random.split(key)
+    state, position = jax.jit(game.reset)(reset_key)
+    step = jax.jit(game.step)
+    for number, move in enumerate(text.replace(",", " ").split(), start=1):
+        try:
+            action = read_move(game, state, position, move)
+        except UsageError as error:
+            raise UsageError(f"move {number}: {error}") from None
+        state, position = step(state, np.int32(action), jax.random.fold_in(step_key, number))
+    return state, position
+
+
+def read_move(game: Game, state: Any, position: Position, text: str) -> int:
+    """A legal move as written by a person; raises UsageError that names the legal ones."""
+    if bool(position.terminated):
+        raise UsageError(f"'{text}' comes after the end of the game")
+    action = game.parse_move(state, text)
+    if not bool(position.legal[action]):
+        raise UsageError(f"'{text}' is illegal here; legal: {', '.join(legal_moves(game, state, position))}")
+    return action
+
+
+def legal_moves(game: Game, state: Any, position: Position) -> list[str]:
+    """The names of the legal moves, at most `SHOWN` of them, then …"""
+    actions = np.flatnonzero(np.asarray(position.legal))
+    names = [game.move_name(state, int(action)) for action in actions[:SHOWN]]
+    return names + ["…"] * (len(actions) > SHOWN)

@@ -1,0 +1,60 @@
+"""Perfect play: exact scores of every move, for the games that are solved here.
+
+A score is counted for the player to move: 0 is a draw, a positive one a win and a negative one a loss, by
+
+    ± (⌈cells / 2⌉ + 1 − stones that the winner has on the board at the end),
+
+so a sooner win and a later loss score more, and the best score is the best move.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from puzzlebox.envs.games.connect_four import ConnectFour
+from puzzlebox.envs.games.stones import ILLEGAL
+from puzzlebox.envs.games.tic_tac_toe import TicTacToe
+from puzzlebox.errors import UsageError
+
+SOLVED = "tic_tac_toe, connect_four"
+
+
+class Solution(NamedTuple):
+    """Where a game is over, every score is 0 and every move counts as best, since none changes anything."""
+
+    score: np.ndarray  # int32 [..., U], ILLEGAL where a move is
+    optimal: np.ndarray  # bool [..., U], keeps the best result that can be had: a win, else a draw
+    best: np.ndarray  # bool [..., U], also wins soonest or loses latest
+
+
+def solve(game: Any, states: Any) -> Solution:
+    """Exact scores of all moves in the states of a batch of any shape, or of one. On the host.
+
+    Raises UsageError for a game without a perfect player here, and where Connect 4's solver is not installed.
+    """
+    states = jax.tree.map(np.asarray, states)
+    if isinstance(game, TicTacToe):
+        from puzzlebox.envs.games import minimax
+
+        return solution(minimax.scores(states.board), states.terminated)
+    if isinstance(game, ConnectFour):
+        from puzzlebox.envs.games import connect_four_solver
+
+        return solution(connect_four_solver.scores(states.board, states.terminated), states.terminated)
+    name = getattr(game, "name", type(game).__name__)
+    raise UsageError(f"there is no perfect player of {name}; there is one of: {SOLVED}")
+
+
+def check_solvable(game: Any) -> None:
+    """Raises the errors of `solve` before anything long begins."""
+    solve(game, jax.jit(game.reset)(jax.random.key(0))[0])
+
+
+def solution(score: np.ndarray, terminated: np.ndarray) -> Solution:
+    """Which moves are optimal, and best, by their scores ``[..., U]``."""
+    score = np.where(terminated[..., None], 0, score).astype(np.int32)
+    highest = score.max(-1, keepdims=True)
+    return Solution(score, (np.sign(score) == np.sign(highest)) & (score > ILLEGAL), score == highest)
