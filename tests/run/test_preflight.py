@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from puzzlebox.data.packing import Written
 from puzzlebox.errors import UsageError
 from puzzlebox.run import preflight
 from puzzlebox.run.train import build, configure, train
@@ -54,6 +55,18 @@ def test_the_first_update_is_measured_and_changes_nothing():
     for a, b in zip(*(jax.tree.leaves(state[0].params) for state, _ in runs), strict=True):
         np.testing.assert_array_equal(a, b)
     assert type(measured.members[0][0]) is type(plain.members[0][0])
+
+
+def test_the_update_inside_a_round_of_star_is_measured():
+    told: list[str] = []
+    options = {"model": TINY, "batch_size": 2}
+    plain, measured = (build(configure("star", "tiny", 1, 0, options)) for _ in range(2))
+    preflight.measure_first_update(measured, told.append)
+    text = Written([61, 97, 257], [False, True, True])
+    learned = [a.members[0][0]._fine_tune(a.start()[0], [text] * 2, 3)[0] for a in (plain, measured)]
+    assert len(told) == 1 and "from the compiled program" in told[0]
+    for a, b in zip(*map(jax.tree.leaves, learned), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_that_cannot_fit_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from puzzlebox.acting.generate import Sampling, bucket, completions
 from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.sft import SFT
 from puzzlebox.data.language_model import LanguageModel, Prompt
-from puzzlebox.data.packing import Written, batch_indices, pack, take
+from puzzlebox.data.packing import Rows, Written, batch_indices, pack, take
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.fields import check_fields, param
@@ -173,6 +173,11 @@ class STaR(eqx.Module):
         learning, losses = learner.init(jax.random.fold_in(state.key, 0)), []  # the learner uses up its key
         for update in range(updates):
             chosen = batch_indices(len(rows.mask), self.batch_size, update, seed)
-            learning, metrics = learner.learn(learning, take(rows, chosen))
+            learning, metrics = self._improve(learning, take(rows, chosen))
             losses.append(metrics["loss"])
         return learning.params, float(np.mean(jax.device_get(losses[-max(1, updates // 10) :])))
+
+    @eqx.filter_jit
+    def _improve(self, learning: common.State, rows: Rows) -> tuple[common.State, Metrics]:
+        """One gradient step on these rows, SFT's."""
+        return self._learner().learn(learning, rows)
