@@ -227,7 +227,9 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--episodes", type=int, default=100, help="evaluation episodes per agent at the end (default 100)"
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is"
+    )
     checkpoint_argument(parser)
 
 

@@ -18,6 +18,7 @@ ALGORITHMS = {
     "actor_critic": "deep.actor_critic:ActorCritic",
     "dqn": "deep.dqn:DQN",
     "ppo": "deep.ppo:PPO",
+    "alphazero": "planning.alphazero:AlphaZero",
     "sft": "language.sft:SFT",
     "grpo": "language.grpo:GRPO",
     "ppo_lm": "language.ppo:PPO",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,21 +21,21 @@ class Transition(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """``storage``: transitions ``[capacity, ...]``; ``added``: how many were ever added."""
+    """``storage``: transitions, or rows of another kind, ``[capacity, ...]``; ``added``: how many were ever added."""
 
-    storage: Transition
+    storage: Any
     added: Array
 
 
-def empty(example: Transition, capacity: int) -> Replay:
+def empty(example: Any, capacity: int) -> Replay:
     """A replay without content, for transitions shaped like ``example`` (one transition, arrays or shapes)."""
     return Replay(jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example), jnp.int32(0))
 
 
-def add(replay: Replay, transitions: Transition) -> Replay:
+def add(replay: Replay, transitions: Any) -> Replay:
     """Adds ``[N, ...]`` transitions over the oldest ones; N divides the capacity, so a block never wraps around."""
-    count = transitions.reward.shape[0]
-    first = replay.added % replay.storage.reward.shape[0]
+    count = jax.tree.leaves(transitions)[0].shape[0]
+    first = replay.added % jax.tree.leaves(replay.storage)[0].shape[0]
 
     def write(ring: Array, rows: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(ring, rows.astype(ring.dtype), first, axis=0)
@@ -43,8 +43,8 @@ def add(replay: Replay, transitions: Transition) -> Replay:
     return Replay(jax.tree.map(write, replay.storage, transitions), replay.added + count)
 
 
-def sample(replay: Replay, key: Key, shape: tuple[int, ...]) -> Transition:
+def sample(replay: Replay, key: Key, shape: tuple[int, ...]) -> Any:
     """Transitions drawn uniformly with replacement, ``[*shape, ...]``."""
-    size = jnp.minimum(replay.added, replay.storage.reward.shape[0])
+    size = jnp.minimum(replay.added, jax.tree.leaves(replay.storage)[0].shape[0])
     index = jax.random.randint(key, shape, 0, size)
     return jax.tree.map(lambda ring: ring[index], replay.storage)
