@@ -141,6 +141,10 @@ class AlphaZero(eqx.Module):
 
         return policy
 
+    def predict(self, state: State, observation: Array) -> tuple[Array, Array]:
+        """What the network alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move."""
+        return state.average(observation)
+
     def search(self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int) -> Found:
         """The best move of one agent in ``B`` positions, as it plays when it is not learning: without noise."""
         root, model = search.known_rules(self.env, state.average, game_states, positions)
