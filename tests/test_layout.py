@@ -20,6 +20,7 @@ LAYERS = [
     "algorithms",
     "run",
     "language_commands",
+    "planning_commands",
     "commands",
     "cli",
     "__main__",

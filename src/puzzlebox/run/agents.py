@@ -72,6 +72,10 @@ class Agents:
         """The policy of one agent (to be mapped over agents)."""
         return self._agent(swept).policy(state, greedy)
 
+    def one(self, agent: int) -> Algorithm:
+        """The algorithm of one agent, its swept values as numbers."""
+        return self._agent({name: float(values[agent]) for name, values in self.swept.items()})  # type: ignore[misc]
+
     def _agent(self, swept: dict[str, Array]) -> Algorithm:
         return dataclasses.replace(self.algorithm, **swept)  # type: ignore[type-var]
 

@@ -16,10 +16,11 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run import backend, checkpoint
 from puzzlebox.run.agents import Agents
 from puzzlebox.run.directory import Run, write_json
+from puzzlebox.run.game_evaluation import evaluate_game
 from puzzlebox.run.language_agents import LanguageAgents
 from puzzlebox.run.language_evaluation import evaluate_language
 from puzzlebox.run.statistics import summarise
-from puzzlebox.types import Array, State
+from puzzlebox.types import Array, Game, State
 
 HOST_WORLDS = 8
 MAX_EPISODE_STEPS = 27_000
@@ -49,6 +50,8 @@ def evaluate_agents(
     """Evaluates agents in memory; writes ``evaluation.json`` and returns its figures."""
     if isinstance(agents, LanguageAgents):
         return evaluate_language(run, agents, state, steps, problems=episodes, seed=seed)
+    if isinstance(agents.algorithm.env, Game):  # type: ignore[attr-defined]
+        return evaluate_game(run, agents, state, steps, episodes=episodes, seed=seed)
     record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
     figures: dict[str, Any] = {}
     for mode in ("greedy", "sampled"):

@@ -1,4 +1,4 @@
-"""Trained language models for other programs: Hugging Face directories, PEFT adapters, GGUF files."""
+"""Trained models for others: Hugging Face directories, PEFT adapters, GGUF files; weights alone of one that plays."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 from puzzlebox.data.huggingface import save_decoder
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.run.models import from_run, is_run, load_model, read_config
+from puzzlebox.run.trained import save_weights
 
 FORMATS = {
     "hf": "a Hugging Face directory (config.json, model.safetensors, tokenizer), adapters merged",
     "peft": "the adapter alone, of a run that trained one, as a PEFT directory",
     "gguf": "one GGUF file with model and tokenizer, adapters merged, for llama.cpp and what is built on it",
+    "weights": "one agent of a run on a game, as a run directory with only what playing needs",
 }
 
 
@@ -31,6 +33,8 @@ def export(model: str, to: str, out: str | Path | None = None) -> dict[str, Any]
     try:
         if to == "peft":
             notes = save_peft(model, place)
+        elif to == "weights":
+            save_weights(model, place)
         elif to == "gguf":
             from puzzlebox.data.gguf_export import save_gguf
 
@@ -44,7 +48,7 @@ def export(model: str, to: str, out: str | Path | None = None) -> dict[str, Any]
         raise PuzzleboxError(
             f"cannot write {place}: {error.strerror}; free some space or choose another --out"
         ) from None
-    files = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
     return {
         "model": model,
         "to": to,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlebox.run import language_evaluation
+from puzzlebox.run import game_evaluation, language_evaluation
 from puzzlebox.run.progress import si
 
 
@@ -21,7 +21,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
     for row in figures.get("table", []):
         values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, float) and "return" not in k)
         out.append(f"  {values:30} {score(row)}")
-    written = language_evaluation.lines(figures)
+    written = game_evaluation.lines(figures) if "against" in figures else language_evaluation.lines(figures)
     out += [f"  {line}" for line in written]
     if not written and "table" not in figures:
         for mode in ("greedy", "sampled"):

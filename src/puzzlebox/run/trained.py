@@ -1,0 +1,116 @@
+"""One trained agent of a run, for playing with it: ``runs/az``, ``runs/az,agent=2``, ``runs/az,steps=40960``.
+
+``agent`` counts the run's agents from 0, ``steps`` names a checkpoint (``steps=0``: as it was before training, from its
+seed). Only what playing needs is read, so a run directory may be reduced to that: `save_weights` does so, and the
+weights that come with the package are such directories.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from puzzlebox.algorithms import algorithm_class
+from puzzlebox.envs import read_options
+from puzzlebox.errors import UsageError, unknown
+from puzzlebox.run import checkpoint
+from puzzlebox.run.directory import Run, write_json
+from puzzlebox.run.progress import say
+from puzzlebox.types import State
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+class Trained(NamedTuple):
+    """An agent with its algorithm, and what it learned (other members of the state are None)."""
+
+    config: dict[str, Any]
+    algorithm: Any
+    state: State
+    steps: int
+
+
+def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env: str = "") -> Trained:
+    """The agent of a run at its newest checkpoint, or the one after ``steps`` steps.
+
+    Raises UsageError for a run that does not exist, that learned no game or another one than ``env``, and for an agent
+    or a checkpoint that it does not have.
+    """
+    from puzzlebox.run.train import build
+
+    run = Run.open(path)
+    learned, by = run.config["env"], run.config["algorithm"]
+    if env and learned != env:
+        raise UsageError(f"{path} was trained on {learned}, so it cannot play {env}")
+    if not hasattr(algorithm_class(by), "search"):
+        raise UsageError(f"{path} was trained by {by}, which plays no games; alphazero and muzero do")
+    names = run.config["agents"]
+    if not 0 <= agent < len(names):
+        raise UsageError(f"agent is {agent}; {path} has agents 0 to {len(names) - 1}")
+    agents = build(run.config)
+    algorithm: Any = agents.one(agent)
+    if steps == 0:
+        state = jax.jit(algorithm.init)(jax.random.key(names[agent]["seed"]))
+        return Trained(run.config, algorithm, only(algorithm, state), 0)
+    like = only(algorithm, agents.shapes())
+    if steps is None:
+        state, progress, notes = checkpoint.load_newest(run.checkpoints, like)
+        for note in notes:
+            say(note)
+    else:
+        state, progress = checkpoint.load(find_checkpoint(run, steps), like)
+    return Trained(run.config, algorithm, jax.tree.map(lambda x: x[agent], state), progress["steps"])
+
+
+def find_checkpoint(run: Run, steps: int) -> Path:
+    """The checkpoint after ``steps`` steps; raises UsageError where the run does not have it any more."""
+    files = {int(path.stem): path for path in checkpoint.list_checkpoints(run.checkpoints)}
+    if steps not in files:
+        kept = ", ".join(map(str, [0, *files]))
+        raise UsageError(f"{run.path} has no checkpoint after {steps} steps; it has those after {kept}")
+    return files[steps]
+
+
+def only(algorithm: Any, state: State) -> State:
+    """The state with nothing but what playing needs: the members that the algorithm calls ``playing_members``."""
+    needed = getattr(algorithm, "playing_members", ("net",))
+    return state._replace(**{name: None for name in state._fields if name not in needed})
+
+
+def read_name(name: str) -> tuple[str, dict[str, int]]:
+    """``"runs/az,agent=2"`` as the directory and its options; raises UsageError for an option that does not exist."""
+    base, options = read_options(name)
+    numbers = {}
+    for key, text in options.items():
+        if key not in ("agent", "steps", "simulations"):
+            raise unknown("option of a trained player", key, ["agent", "steps", "simulations"])
+        if not text.isdigit():
+            raise UsageError(f"{key} in '{name}' is '{text}'; it must be a whole number")
+        numbers[key] = int(text)
+    return base, numbers
+
+
+def save_weights(name: str, place: Path) -> Path:
+    """Writes one agent of a run (``DIR,agent=K``) as a run directory that holds only what playing needs."""
+    base, options = read_name(name)
+    agent = options.get("agent", 0)
+    trained = open_trained(base, agent, options.get("steps"))
+    chosen = trained.config["agents"][agent]
+    config = trained.config | {
+        "agents": [chosen],
+        "seeds": 1,
+        "seed": chosen["seed"],
+        "sweep": {swept: [chosen[swept]] for swept in trained.config["sweep"]},
+    }
+    state = jax.tree.map(lambda x: x[None], trained.state)
+    file = checkpoint.save(place / "checkpoints", trained.steps, state, {"steps": trained.steps, "seconds": 0.0})
+    write_json(place / "config.json", config)
+    return file
+
+
+def shipped(game: str) -> Path | None:
+    """The weights that come with the package for a game, where there are some."""
+    place = WEIGHTS / game
+    return place if (place / "config.json").is_file() else None
