@@ -17,8 +17,8 @@ from puzzlebox.run.directory import Run
 
 # large enough to be killed several times in the middle, small enough for a test
 TRAIN = {
-    "ppo": ["CartPole-v1", "--steps", "400000", "--hidden", "16", "--num-envs", "4"],
-    "dqn": ["CartPole-v1", "--steps", "60000", "--hidden", "16", "--num-updates", "8", "--capacity", "4000"],
+    "ppo": ["CartPole-v1", "--steps", "200000", "--hidden", "16", "--num-envs", "4"],
+    "dqn": ["CartPole-v1", "--steps", "30000", "--hidden", "16", "--num-updates", "8", "--capacity", "4000"],
 }
 
 
@@ -100,8 +100,8 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
 @pytest.mark.parametrize(
     "request_",
     [
-        ["ppo", "gym:CartPole-v1", "--steps", "40000", "--hidden", "16"],
-        ["monte_carlo", "gym:FrozenLake-v1,host=true", "--steps", "200000"],
+        ["ppo", "gym:CartPole-v1", "--steps", "16000", "--hidden", "16"],
+        ["monte_carlo", "gym:FrozenLake-v1,host=true", "--steps", "60000"],
     ],
     ids=lambda words: words[0],
 )
