@@ -26,6 +26,7 @@ test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores
 	$(BIN)/pytest tests/learning -o "addopts=-q --strict-markers --import-mode=importlib" $(ARGS)
 
 test-peers: $(VENV)/.peers ## hold the language part against transformers, torch and peft
+	@$(BIN)/puzzlebox fetch smollm2 || echo "without SmolLM2: its tests are skipped" >&2
 	$(BIN)/pytest tests/peers tests/data $(ARGS)
 
 lint: $(VENV)/.test ## style and types only

@@ -1,7 +1,6 @@
 """Tokenizers: ids worked by hand on tiny vocabularies, Hugging Face's and GGUF's layouts, and transformers' answers."""
 
 import json
-import os
 
 import pytest
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
@@ -9,6 +8,7 @@ from tokenizers import Tokenizer as Library
 
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
+from puzzlebox.run.fetch import smollm2
 
 TEXTS = [
     "",
@@ -159,9 +159,10 @@ def test_gguf_files_that_cannot_be_read(tmp_path):
 
 def test_smollm2_itself():
     """Ids of its published layout (individual digits, then byte-level BPE), computed with ``tokenizers`` alone."""
-    path = os.environ.get("PUZZLEBOX_SMOLLM2")
-    if not path:
-        pytest.skip("PUZZLEBOX_SMOLLM2 does not name SmolLM2's GGUF file")
+    try:
+        path = smollm2()
+    except UsageError as error:
+        pytest.skip(str(error))
     tokenizer = Tokenizer.from_gguf(pytest.importorskip("gguf").GGUFReader(path))
     assert (tokenizer.vocab_size, tokenizer.eos_id, tokenizer.pad_id, tokenizer.stop_ids) == (49152, 2, 0, (2,))
     assert tokenizer.encode("The capital of France is") == [504, 3575, 282, 4649, 314]

@@ -1,11 +1,10 @@
 """Side by side with transformers, torch and peft, where they are installed.
 
-PUZZLEBOX_SMOLLM2=…/SmolLM2-135M-Instruct.Q4_1.gguf compares a real model too.
+SmolLM2 is compared too where `puzzlebox fetch smollm2` has put it on this machine.
 """
 
 import importlib.util
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -26,13 +25,14 @@ from puzzlebox.data.huggingface import load_decoder, save_decoder  # noqa: E402
 from puzzlebox.data.peft import load_adapter, save_adapter  # noqa: E402
 from puzzlebox.data.tensors import skeleton  # noqa: E402
 from puzzlebox.data.tokenizer import Tokenizer  # noqa: E402
+from puzzlebox.errors import UsageError  # noqa: E402
 from puzzlebox.nets.decoder import DecoderConfig  # noqa: E402
 from puzzlebox.nets.linear import add_lora, merge_lora  # noqa: E402
+from puzzlebox.run.fetch import smollm2  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("make_expected", Path(__file__).parent / "make_expected.py")
 make_expected = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_expected)
-SMOLLM2 = os.environ.get("PUZZLEBOX_SMOLLM2", "")
 TOLERANCE = 2e-5
 SENTENCES = (
     "The capital of France is Paris, and the capital of Italy is Rome.",
@@ -155,11 +155,17 @@ def test_we_open_what_peft_trained(rslora, tmp_path):
     assert np.abs(ours(merge_lora(decoder), row) - ours(decoder, row)).max() < TOLERANCE
 
 
-@pytest.mark.skipif(not Path(SMOLLM2).is_file(), reason="PUZZLEBOX_SMOLLM2 names no file")
 class TestSmolLM2:
     @pytest.fixture(scope="class")
-    def model(self):
-        decoder, reader = load_gguf(SMOLLM2)
+    def path(self):
+        try:
+            return smollm2()
+        except UsageError as error:
+            pytest.skip(str(error))
+
+    @pytest.fixture(scope="class")
+    def model(self, path):
+        decoder, reader = load_gguf(path)
         return decoder, Tokenizer.from_gguf(reader)
 
     def test_knows_the_capital_of_france(self, model):
@@ -180,9 +186,8 @@ class TestSmolLM2:
             # Of all 49,152 tokens the rarest differ most: either side is up to 5e-5 from what torch says in float64.
             assert report(record_property, "all tokens", found, expected) < 2e-4
 
-    def test_transformers_reads_the_same_model_from_the_file(self, model, record_property):
+    def test_transformers_reads_the_same_model_from_the_file(self, model, path, record_property):
         decoder, tokenizer = model
-        path = Path(SMOLLM2)
         theirs = transformers.AutoModelForCausalLM.from_pretrained(
             path.parent, gguf_file=path.name, dtype=torch.float32
         )
