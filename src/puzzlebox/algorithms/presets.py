@@ -29,6 +29,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "gae_lambda": 0.98,
         "entropy_coef": 0.01,
     },
+    ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
     ("ppo_lm", "arith"): {"learning_rate": 3e-4, "kl_coef": 0.01},
     ("grpo", "arith"): {"learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},

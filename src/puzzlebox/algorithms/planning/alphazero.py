@@ -233,12 +233,14 @@ class AlphaZero(eqx.Module):
         entropy = -(jnp.exp(log_probs) * jnp.where(legal, log_probs, 0.0)).sum(axis=-1)
         policy_loss = masked_mean(cross_entropy, batch.mask)
         value_loss = masked_mean(squared_error(value, target), batch.mask & known)
+        loss = policy_loss + self.value_coef * value_loss
         metrics = {
+            "loss": loss,
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": masked_mean(entropy, batch.mask),
         }
-        return policy_loss + self.value_coef * value_loss, metrics
+        return loss, metrics
 
 
 def check_game(algorithm: str, env: Any) -> None:
