@@ -28,7 +28,7 @@ def start(env: VectorEnvironment, key: Key) -> Worlds:
 
 
 def rollout(
-    act: Callable[[Array, Key], tuple[Array, Array]],
+    act: Callable[[Array, Key], tuple[Array, Any]],
     env: VectorEnvironment,
     worlds: Worlds,
     num_steps: int,
@@ -36,8 +36,10 @@ def rollout(
 ) -> tuple[Worlds, Trajectory, Metrics]:
     """Takes ``num_steps`` steps in every world.
 
-    ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``. Returns the worlds as they stand, a
-    trajectory with leaves ``[T, B, ...]``, and the mean return and length of the episodes that ended (NaN if none).
+    ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``; in the place of ``log_prob`` it may give
+    anything else that is to be kept of the choice, leaves ``[B, ...]``, and the trajectory has it there. Returns the
+    worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return and length of the episodes that
+    ended (NaN if none).
     """
 
     def step(worlds: Worlds, keys: Key):

@@ -19,6 +19,7 @@ ALGORITHMS = {
     "dqn": "deep.dqn:DQN",
     "ppo": "deep.ppo:PPO",
     "alphazero": "planning.alphazero:AlphaZero",
+    "muzero": "planning.muzero:MuZero",
     "sft": "language.sft:SFT",
     "grpo": "language.grpo:GRPO",
     "ppo_lm": "language.ppo:PPO",

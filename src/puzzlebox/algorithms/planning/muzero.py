@@ -1,0 +1,380 @@
+"""MuZero: search with a model that was learned (Schrittwieser et al. 2020, arXiv 1911.08265).
+
+Idea: nobody tells the rules. A network turns what is seen into a state of its own, a second one turns a state and an
+action into the next state and its reward, a third says which actions look good there and what they are worth. A tree
+search runs on these three, and they learn, unrolled over real stretches of play, to predict what matters to the search:
+reward, value, and the policy the search arrived at. Worlds of one player and games of two are the same program.
+
+Departures: Gumbel search (Danihelka et al. 2022), which improves the policy with as few as a dozen simulations; plain
+replay instead of a prioritised one; perceptrons; Adam. Reanalysis renews the policies and values *in the replay*, for a
+random part of it in every iteration, so that every later use of them profits; bootstrapped values are the present
+network's. A truncated episode is bootstrapped from
+its true last observation, and nothing behind it is learned.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from puzzlebox.acting import self_play
+from puzzlebox.acting.rollout import Worlds, rollout, start
+from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
+from puzzlebox.acting.self_play import Games
+from puzzlebox.algorithms.deep import optimiser
+from puzzlebox.data import sequences
+from puzzlebox.data.sequences import Sequences
+from puzzlebox.envs.vector import vectorize
+from puzzlebox.errors import UsageError
+from puzzlebox.fields import check_fields, param
+from puzzlebox.nets.heads import features, num_features, require_discrete_actions
+from puzzlebox.nets.muzero import WorldModel, scale_gradient
+from puzzlebox.ops.masks import masked_mean
+from puzzlebox.ops.returns import n_step_returns
+from puzzlebox.ops.two_hot import expected_value, two_hot
+from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position
+
+
+class Step(NamedTuple):
+    """One step as it is remembered, leaves ``[..., B, ...]``; all from the view of the player who moved."""
+
+    observation: Array
+    legal: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    turn: Array  # −1 where the other player moves next, else 1
+    chosen: Array  # the search chose the action: it was no random opening move
+    value: Array  # by the search, of the observation
+    next_value: Array  # by the network, of the true next observation; used where the episode was cut off
+    policy: Array  # by the search
+
+
+class Targets(NamedTuple):
+    """What the model should say after 0 … K unrolled steps, leaves ``[K + 1, N, ...]`` (``reward``: ``[K, N]``)."""
+
+    reward: Array
+    value: Array
+    policy: Array
+    known: Array  # what follows is known: the episode goes on, or has terminated and nothing more comes
+    playing: Array  # the episode goes on, so there is a policy to learn
+    valued: Array  # the value is known too
+
+
+class State(NamedTuple):
+    net: WorldModel
+    optimiser: optax.OptState
+    replay: Sequences
+    worlds: Any  # Worlds, or Games
+    key: Key
+
+
+class MuZero(eqx.Module):
+    """Tree search on a learned model, for discrete actions and board games."""
+
+    env: Any
+    steps: int = param(100_000, "environment steps of the whole training", low=1)
+    num_envs: int = param(32, "parallel worlds", low=1)
+    num_steps: int = param(4, "steps per world and iteration", low=1)
+    num_simulations: int = param(16, "moves that the search tries out in its model before each step", low=1)
+    num_updates: int = param(16, "gradient steps per iteration", low=1)
+    batch_size: int = param(128, "stretches of play per gradient step", low=1)
+    capacity: int = param(20_000, "steps that the replay remembers, about", low=1)
+    learning_starts: int = param(2_000, "steps played before the first gradient step", low=0)
+    unroll_steps: int = param(5, "K, how many steps the model is unrolled when it learns", low=1)
+    td_steps: int = param(10, "n, the rewards in a value target before the search's value is used", low=1)
+    random_moves: int = param(0, "in games, at most so many random moves open a game", low=0)
+    reanalyse: float = param(1.0, "remembered steps searched again per step played", low=0.0)
+    learning_rate: float = param(2e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
+    value_coef: float = param(0.5, "weight of the value's loss", low=0.0)
+    max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)
+    value_limit: float = param(300.0, "the largest reward or value the categories reach", low=0.01)
+    num_bins: int = param(51, "categories for rewards and values", low=2)
+    width: int = param(64, "numbers in a state of the model", low=2)
+    hidden: tuple[int, ...] = param((128,), "widths of the hidden layers")
+
+    def __check_init__(self):
+        check_fields(self)
+        require_discrete_actions("muzero", self.env.action_space)
+        num_features(self.env.observation_space)
+        needed = self._length + self.num_steps
+        if self._rows < needed:
+            raise UsageError(
+                f"capacity is {self.capacity}, which is {self._rows} steps of each of {self.num_envs} worlds; learning "
+                f"from {self._length} at a time needs a capacity of {(needed + self.num_steps) * self.num_envs} or more"
+            )
+
+    @property
+    def iteration_steps(self) -> int:
+        return self.num_envs * self.num_steps
+
+    @property
+    def _length(self) -> int:
+        """Rows that a stretch of play must have: the unrolled ones, and what the last one's value target needs."""
+        return self.unroll_steps + self.td_steps + 1
+
+    @property
+    def _rows(self) -> int:
+        return self.capacity // self.iteration_steps * self.num_steps
+
+    def init(self, key: Key) -> State:
+        net_key, worlds_key, key = jax.random.split(key, 3)
+        actions = int(self.env.action_space.n)
+        inputs = num_features(self.env.observation_space)
+        net = WorldModel(inputs, self.width, self.hidden, actions, self.num_bins, key=net_key)
+        worlds = self._start(worlds_key)
+        state = State(net, self._optimiser().init(net), Sequences(None, jnp.int32(0)), worlds, key)
+        played = jax.eval_shape(self._play, state, key)[1]
+        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), played)
+        return state._replace(replay=sequences.empty(row, self._rows))
+
+    def step(self, state: State) -> tuple[State, Metrics]:
+        key, play_key, reanalyse_key, learn_key = jax.random.split(state.key, 4)
+        worlds, played, metrics = self._play(state, play_key)
+        replay = self._reanalyse(state.net, sequences.add(state.replay, played), reanalyse_key)
+        learned, learning = self._improve(state, replay, learn_key)
+        ready = (replay.added >= self._length) & (replay.added * self.num_envs >= self.learning_starts)
+        net, optimiser_state = jax.tree.map(
+            lambda new, old: jnp.where(ready, new, old), learned, (state.net, state.optimiser)
+        )
+        metrics |= jax.tree.map(lambda m: jnp.where(ready, m, jnp.nan), learning)
+        return State(net, optimiser_state, replay, worlds, key), metrics
+
+    def policy(self, state: State, greedy: bool = False) -> Policy:
+        """Searches before every action, as if all were legal; ``greedy``: without noise at the root."""
+        shape = self.env.observation_space.shape or ()
+
+        def policy(observation: Array, key: Key) -> Array:
+            batch = observation.shape[: observation.ndim - len(shape)]
+            found = self._search(state.net, observation.reshape(-1, *shape), None, key, noise=0.0 if greedy else 1.0)
+            return found.action.reshape(batch)
+
+        return policy
+
+    def predict(self, state: State, observation: Array) -> tuple[Array, Array]:
+        """What the networks alone think: logits ``[..., U]``, legal or not, and the value for the player to move."""
+        logits, value = state.net.predict(state.net.represent(self._features(observation)))
+        return logits, expected_value(value, self.value_limit)
+
+    def search(
+        self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int | None = None
+    ) -> Found:
+        """The move for each of ``B`` positions of a game, without noise; the states of the game are not looked at."""
+        return self._search(
+            state.net, positions.observation, positions.legal, key, noise=0.0, num_simulations=num_simulations
+        )
+
+    def _features(self, observation: Array) -> Array:
+        return features(self.env.observation_space, observation)
+
+    def _optimiser(self) -> optax.GradientTransformation:
+        updates = self.steps // self.iteration_steps * self.num_updates
+        return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=updates)
+
+    def _start(self, key: Key) -> Worlds | Games:
+        if isinstance(self.env, Game):
+            return self_play.start(self.env, self.num_envs, key, self.random_moves)
+        return start(vectorize(self.env, self.num_envs), key)
+
+    def _search(
+        self,
+        net: WorldModel,
+        observation: Array,
+        legal: Array | None,
+        key: Key,
+        *,
+        noise: float = 1.0,
+        num_simulations: int | None = None,
+    ) -> Found:
+        """Searches ``N`` positions in the model; only the root knows what is legal, None: everything."""
+        turn = -1.0 if isinstance(self.env, Game) and self.env.num_players == 2 else 1.0
+
+        def judge(state: Array) -> tuple[Array, Array]:
+            logits, value = net.predict(state)
+            return logits, expected_value(value, self.value_limit)
+
+        def model(state: Array, action: Array, key: Key) -> Branch:
+            state, reward = net.advance(state, action)
+            logits, value = judge(state)
+            discount = jnp.full_like(value, self.discount * turn)
+            return Branch(expected_value(reward, self.value_limit), discount, logits, value, state)
+
+        state = net.represent(self._features(observation))
+        logits, value = judge(state)
+        allowed = jnp.ones(logits.shape, bool) if legal is None else legal
+        root = Root(mask(logits, allowed), value, allowed, state)
+        return gumbel(root, model, key, num_simulations or self.num_simulations, noise=noise)
+
+    def _play(self, state: State, key: Key) -> tuple[Worlds | Games, Step, Metrics]:
+        """``num_steps`` steps in every world, each found by search."""
+        if isinstance(self.env, Game):
+            return self._play_game(state, key)
+        env = vectorize(self.env, self.num_envs)
+
+        def act(observation: Array, key: Key) -> tuple[Array, Found]:
+            found = self._search(state.net, observation, None, key)
+            return found.action, found
+
+        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, key)
+        found: Any = trajectory.log_prob  # what `act` gave beside the action
+        step = Step(
+            trajectory.observation,
+            jnp.ones(found.weights.shape, bool),
+            trajectory.action,
+            trajectory.reward,
+            trajectory.terminated,
+            trajectory.truncated,
+            jnp.ones_like(found.value),
+            trajectory.mask,
+            found.value,
+            self._value(state.net, trajectory.next_observation),
+            found.weights,
+        )
+        return worlds, step, metrics | {"search_value": found.value.mean()}
+
+    def _play_game(self, state: State, key: Key) -> tuple[Games, Step, Metrics]:
+        def choose(_: Any, positions: Position, length: Array, key: Key) -> Found:
+            return self._search(state.net, positions.observation, positions.legal, key)
+
+        games, trajectory, searched, metrics = self_play.self_play(
+            choose, self.env, state.worlds, self.num_steps, key, self.random_moves
+        )
+        step = Step(
+            trajectory.observation,
+            searched.legal,
+            trajectory.action,
+            trajectory.reward,
+            trajectory.terminated,
+            trajectory.truncated,
+            jnp.where(searched.player == searched.next_player, 1.0, -1.0),
+            trajectory.mask,
+            searched.value,
+            jnp.zeros_like(searched.value),  # games are never cut off
+            searched.weights,
+        )
+        return games, step, metrics
+
+    def _reanalyse(self, net: WorldModel, replay: Sequences, key: Key) -> Sequences:
+        """Searches remembered positions with the present network; their new policies and values replace the old."""
+        count = round(self.reanalyse * self.iteration_steps)
+        if not count:
+            return replay
+        place_key, search_key = jax.random.split(key)
+        row, world = sequences.draw(replay, place_key, count, 1)
+        steps = replay.storage
+        observation, legal = sequences.read((steps.observation, steps.legal), row, world, 1)
+        found = self._search(net, observation[0], legal[0], search_key)
+        place = row % self._rows, world
+        policy, value = steps.policy.at[place].set(found.weights), steps.value.at[place].set(found.value)
+        steps = steps._replace(policy=policy, value=value)
+        return replay._replace(storage=steps)
+
+    def _improve(self, state: State, replay: Sequences, key: Key):
+        """Gradient steps on stretches of remembered play."""
+        transform = self._optimiser()
+
+        def gradient_step(carry, key: Key):
+            net, optimiser_state = carry
+            draw_key, action_key = jax.random.split(key)
+            window, observation, policy = self._stretches(state.net, replay, draw_key)
+            target = targets(window, policy, self.discount, self.td_steps, self.unroll_steps)
+            random = jax.random.randint(action_key, (self.unroll_steps, self.batch_size), 0, policy.shape[-1])
+            action = jnp.where(target.playing[:-1], window.action[: self.unroll_steps], random)
+            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self._features(observation), action, target)
+            updates, optimiser_state = transform.update(gradient, optimiser_state, net)
+            return (optax.apply_updates(net, updates), optimiser_state), metrics
+
+        carry, metrics = jax.lax.scan(
+            gradient_step, (state.net, state.optimiser), jax.random.split(key, self.num_updates)
+        )
+        return carry, jax.tree.map(jnp.mean, metrics)
+
+    def _stretches(self, net: WorldModel, replay: Sequences, key: Key) -> tuple[Step, Array, Array]:
+        """A batch of play: steps ``[K + n + 1, N]``, the first observations ``[N, ...]``, policies ``[K + 1, N, U]``.
+
+        With reanalysis the values that targets are bootstrapped from are those of the present network: those found by
+        searches long ago would hold learning back.
+        """
+        row, world = sequences.draw(replay, key, self.batch_size, self._length)
+        steps, unrolled = replay.storage, self.unroll_steps + 1
+        observation = sequences.read(steps.observation, row, world, 1)[0]
+        policy = sequences.read(steps.policy, row, world, unrolled)
+        numbers = steps._replace(observation=None, legal=None, policy=None)
+        window = sequences.read(numbers, row, world, self._length)
+        if self.reanalyse > 0:
+            later = sequences.read(steps.observation, row + self.td_steps, world, unrolled)
+            window = window._replace(value=window.value.at[self.td_steps :].set(self._value(net, later)))
+        return window, observation, policy
+
+    def _value(self, net: WorldModel, observation: Array) -> Array:
+        value = net.predict(net.represent(self._features(observation)))[1]
+        return expected_value(value, self.value_limit)
+
+    def _loss(self, net: WorldModel, x: Array, action: Array, target: Targets) -> tuple[Array, Metrics]:
+        policies, values, rewards = unroll(net, x, action)
+        weight = jnp.concatenate([jnp.ones(1), jnp.full(self.unroll_steps, 1 / self.unroll_steps)])
+
+        def cross_entropy(logits: Array, target: Array, mask: Array, weight: Array) -> Array:
+            error = optax.safe_softmax_cross_entropy(logits, target)
+            return (weight * jnp.where(mask, error, 0.0).mean(axis=1)).sum()
+
+        def categories(x: Array) -> Array:
+            return two_hot(x, self.value_limit, self.num_bins)
+
+        policy_loss = cross_entropy(policies, target.policy, target.playing, weight)
+        value_loss = cross_entropy(values, categories(target.value), target.valued, weight)
+        reward_loss = cross_entropy(rewards, categories(target.reward), target.known[1:], weight[1:])
+        loss = policy_loss + self.value_coef * value_loss + reward_loss
+        value_error = jnp.abs(expected_value(values[0], self.value_limit) - target.value[0])
+        reward_error = jnp.abs(expected_value(rewards, self.value_limit) - target.reward)
+        metrics = {
+            "policy_loss": policy_loss,
+            "value_loss": value_loss,
+            "reward_loss": reward_loss,
+            "value_error": value_error.mean(),
+            "reward_error": masked_mean(reward_error, target.known[1:]),
+        }
+        return loss, metrics
+
+
+def targets(window: Step, policy: Array, discount: float, td_steps: int, unroll_steps: int) -> Targets:
+    """What a stretch of ``K + n + 1`` rows says its first state and the K unrolled from it should predict.
+
+    Values are n-step returns, with the sign turned wherever the turn passes. After a termination rewards and values
+    are 0; after a truncation nothing is known.
+    """
+    next_value = jnp.where(window.truncated[:-1], window.next_value[:-1], window.value[1:])
+    now = jax.tree.map(lambda x: x[:-1], window)
+    returns = n_step_returns(now.reward, next_value, now.terminated, now.truncated, discount * now.turn, td_steps)
+    over = (now.terminated | now.truncated)[:unroll_steps]
+    playing = jnp.cumsum(jnp.concatenate([jnp.zeros_like(over[:1]), over]), axis=0) == 0
+    died = now.terminated[:unroll_steps] & playing[:-1]
+    dead = jnp.cumsum(jnp.concatenate([jnp.zeros_like(died[:1]), died]), axis=0) > 0
+    reward = jnp.where(playing[:-1], now.reward[:unroll_steps], 0.0)
+    value = jnp.where(playing, returns[: unroll_steps + 1], 0.0)
+    known = playing | dead
+    valued = known & (now.chosen[: unroll_steps + 1] | ~playing)
+    return Targets(reward, value, policy, known, playing, valued)
+
+
+def unroll(net: WorldModel, x: Array, action: Array) -> tuple[Array, Array, Array]:
+    """The model's logits along its own states: policy ``[K + 1, N, U]``, value ``[K + 1, N, bins]``, reward ``[K, …]``.
+
+    Features ``x [N, F]`` begin, ``action [K, N]`` leads on. Each step passes half of its gradient back to the state
+    before it, so that the first state's is not drowned by those of all the later ones (appendix G).
+    """
+    first = net.represent(x)
+
+    def advance(state: Array, action: Array) -> tuple[Array, tuple[Array, Array]]:
+        state, reward = net.advance(scale_gradient(state, 0.5), action)
+        return state, (state, reward)
+
+    _, (later, rewards) = jax.lax.scan(advance, first, action)
+    policies, values = net.predict(jnp.concatenate([first[None], later]))
+    return policies, values, rewards
