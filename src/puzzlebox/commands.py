@@ -189,7 +189,7 @@ def tour(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.algorithms import ALGORITHMS, algorithm_class
-    from puzzlebox.envs import ENVIRONMENTS, PREFIXES
+    from puzzlebox.envs import ENVIRONMENTS, GAMES, PREFIXES
     from puzzlebox.envs.text import PREFIXES as TASK_PREFIXES
     from puzzlebox.envs.text import TASKS, make_task
     from puzzlebox.run.models import MODELS
@@ -202,7 +202,7 @@ def list_names(arguments: argparse.Namespace) -> dict[str, Any]:
         return f"{example.prompt} → {example.completion}" if example.completion else example.prompt
 
     lists: dict[str, Any] = {
-        "envs": list(ENVIRONMENTS) + [f"{prefix}:…" for prefix in PREFIXES],
+        "envs": [*ENVIRONMENTS, *GAMES, *(f"{prefix}:…" for prefix in PREFIXES)],
         "algorithms": {name: first_line(name) for name in ALGORITHMS},
         "tasks": {name: problem(name) for name in TASKS}
         | {f"{prefix}:…": text for prefix, text in TASK_PREFIXES.items()},

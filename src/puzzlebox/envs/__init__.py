@@ -1,4 +1,4 @@
-"""Worlds by name: ``make("CartPole-v1")``, ``make("grid/toy,step_reward=-2")``, ``make("gym:Taxi-v3")``."""
+"""Worlds and games by name: ``make("CartPole-v1")``, ``make("grid/toy,step_reward=-2")``, ``make("gym:Taxi-v3")``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ ENVIRONMENTS = {
     "grid/robot": "gridworld:robot",
     "grid/toy": "gridworld:toy",
     "grid/maze": "gridworld:maze",
+}
+GAMES = {
     "tic_tac_toe": "games.tic_tac_toe:TicTacToe",
     "connect_four": "games.connect_four:ConnectFour",
 }
@@ -35,7 +37,7 @@ PREFIXES = {
 
 
 def make(name: str) -> Any:
-    """The world called ``name``, options after commas: ``grid/toy,step_reward=-2,slip=0.1``.
+    """The world or game called ``name``, options after commas: ``grid/toy,step_reward=-2,slip=0.1``.
 
     Raises UsageError for an unknown name (with the nearest ones) or option.
     """
@@ -55,15 +57,15 @@ def make(name: str) -> Any:
         return configure(base, make_pgx(rest), options)
     if colon:
         raise unknown("environment prefix", prefix, PREFIXES)
-    if base not in ENVIRONMENTS:
-        known = list(ENVIRONMENTS)
+    constructors = ENVIRONMENTS | GAMES
+    if base not in constructors:
         if not base.startswith(("grid/", "probe/")):
             import gymnasium
 
             if base in gymnasium.registry:
                 raise UsageError(f"'{base}' is not one of our own worlds; Gymnasium's is called gym:{base}")
-        raise unknown("environment", base, known)
-    module, _, attribute = ENVIRONMENTS[base].partition(":")
+        raise unknown("environment", base, constructors)
+    module, _, attribute = constructors[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
     return configure(base, constructor(), options)
 

@@ -6,6 +6,7 @@ which would be downloaded, are not used.
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -74,6 +75,9 @@ class PgxGame(eqx.Module):
     name: str = eqx.field(static=True)
     num_players = 2
 
+    def __check_init__(self):
+        _rules(self.name)  # its modules make arrays when they are imported, which must not happen while tracing
+
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
         return _spaces(self.name)[0]
@@ -124,7 +128,8 @@ class PgxGame(eqx.Module):
         legal = np.flatnonzero(state.pgx.legal_action_mask).tolist()
         names = {self.move_name(state, action): action for action in legal}
         if text.strip() not in names:
-            raise unknown("or illegal move", text, names)
+            near = difflib.get_close_matches(text, names, n=8, cutoff=0.0)
+            raise UsageError(f"'{text}' is no legal move here; legal are {len(names)}, the nearest: {', '.join(near)}")
         return names[text.strip()]
 
     def _to_move(self, state: PgxState) -> int:
@@ -135,8 +140,7 @@ class PgxGame(eqx.Module):
 def _rules(name: str) -> Any:
     import pgx
 
-    with jax.ensure_compile_time_eval():
-        return pgx.make(name)
+    return pgx.make(name)
 
 
 @cache
