@@ -200,3 +200,21 @@ def test_mistaken_demonstrations_calculate_from_left_to_right_and_the_verifier_k
     assert abs(wrong / can_be_wrong - 0.5) < 0.04
     with pytest.raises(UsageError, match="only level precedence"):
         Arith(level="brackets", mistakes=0.5)
+
+
+def test_review_mixes_in_the_level_before():
+    mixed = Arith("brackets", review=0.75, mistakes=0.5)
+    found = mixed.examples("train", 400, 3)
+    assert sum("(" in example.prompt for example in found) == 100
+    assert mixed.examples("train", 400, 3) == found
+    wrong = [example for example in found if not mixed.correct(example, example.completion)]
+    assert 40 < len(wrong) < 110 and not any("(" in example.prompt for example in wrong)  # half of those a + b * c
+    assert all("(" in example.prompt for example in mixed.examples("test", 100, 3))
+    assert {"(" in example.prompt for example in Arith("brackets", review=1.0).examples("train", 50, 0)} == {False}
+
+
+def test_nothing_to_review_or_to_mistake():
+    with pytest.raises(UsageError, match="no level before sum"):
+        Arith("sum", review=0.5)
+    with pytest.raises(UsageError, match="only level precedence can be read from left to right"):
+        Arith("brackets", mistakes=0.5)

@@ -6,7 +6,8 @@
 - brackets: ``(3+4)*(2+1)=`` → ``3+4=7,2+1=3,7*3=21#21``: what a bracket holds is at most 9
 
 With ``mistakes`` a share of the demonstrations at level precedence errs as people do, from left to right: a model that
-learns from them is right about half the time, which is where learning from a verifier begins.
+learns from them is right about half the time, which is where learning from a verifier begins. With ``review`` a share
+of the training problems is of the level before, or a model would forget what it knew.
 
 No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends with ``=``.
 """
@@ -44,6 +45,7 @@ class Arith:
     mistakes: float = param(
         0.0, "share of demonstrations at level precedence that calculate from left to right", low=0.0, high=1.0
     )
+    review: float = param(0.0, "share of the training problems that is of the level before", low=0.0, high=1.0)
     style: str = param("plain", "plain: 3+4*2= for small models; chat: a request in words", choices=("plain", "chat"))
 
     levels = LEVELS
@@ -51,8 +53,11 @@ class Arith:
 
     def __post_init__(self):
         check_fields(self)
-        if self.mistakes and self.level != "precedence":
+        reviewed = self.review > 0 and self.level == "brackets"
+        if self.mistakes and self.level != "precedence" and not reviewed:
             raise UsageError(f"mistakes is {self.mistakes}, but only level precedence can be read from left to right")
+        if self.review and self.level == "sum":
+            raise UsageError(f"review is {self.review}, but there is no level before sum")
 
     @property
     def chat(self) -> bool:
@@ -66,6 +71,13 @@ class Arith:
 
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         sizes = {"sum": 100, "sums": 100**self.digits, "precedence": 4000, "brackets": len(FACTORS) ** 2}
+        if self.review and split == "train":
+            old = round(self.review * count)
+            before = dataclasses.replace(self, level=LEVELS[LEVELS.index(self.level) - 1], review=0.0)
+            new = dataclasses.replace(self, review=0.0, mistakes=0.0)
+            both = before.examples(split, old, seed) + new.examples(split, count - old, seed)
+            random.Random(seed).shuffle(both)
+            return both
         found = choose(sizes[self.level], self._problem, split, count, seed)
         if not self.mistakes:
             return found

@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,10 +37,8 @@ class RewardFunction:
         Raises UsageError where the data lack a column that the function needs, PuzzleboxError where it raises, or
         returns anything but one finite number per completion (naming the row, counted from 0, and the value).
         """
+        self.check_columns(columns)
         given = {**columns, "prompts": list(prompts), "completions": list(completions)}
-        for name in self.needs:
-            if name not in given:
-                raise UsageError(f"{self.spec} needs the column '{name}'; there are: {', '.join(sorted(columns))}")
         if self.names is not None:
             given = {name: value for name, value in given.items() if name in self.names}
         try:
@@ -48,6 +46,13 @@ class RewardFunction:
         except Exception as error:
             raise PuzzleboxError(f"{self.spec} failed: {type(error).__name__}: {error}{_line(error)}") from error
         return self._checked(rewards, len(completions))
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Raises UsageError where the data lack a column that the function needs."""
+        for name in self.needs:
+            if name not in {*columns, "prompts", "completions"}:
+                there = ", ".join(sorted(columns)) or "none but the prompts"
+                raise UsageError(f"{self.spec} needs the column '{name}'; there are: {there}")
 
     def _checked(self, rewards: Any, count: int) -> list[float]:
         try:
