@@ -73,13 +73,16 @@ class Arith:
         sizes = {"sum": 100, "sums": 100**self.digits, "precedence": 4000, "brackets": len(FACTORS) ** 2}
         if self.review and split == "train":
             old = round(self.review * count)
-            before = dataclasses.replace(self, level=LEVELS[LEVELS.index(self.level) - 1], review=0.0)
-            new = dataclasses.replace(self, review=0.0, mistakes=0.0)
+            mistakes = self.mistakes * (self.level == "brackets")  # those of level precedence
+            before = dataclasses.replace(
+                self, level=LEVELS[LEVELS.index(self.level) - 1], review=0.0, mistakes=mistakes
+            )
+            new = dataclasses.replace(self, review=0.0, mistakes=self.mistakes - mistakes)
             both = before.examples(split, old, seed) + new.examples(split, count - old, seed)
             random.Random(seed).shuffle(both)
             return both
         found = choose(sizes[self.level], self._problem, split, count, seed)
-        if not self.mistakes:
+        if not self.mistakes or self.level != "precedence":
             return found
         chance = random.Random(seed)  # a problem that comes several times is not always shown with the mistake
         return [self._mistaken(example) if chance.random() < self.mistakes else example for example in found]
