@@ -72,15 +72,7 @@ class Arith:
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         sizes = {"sum": 100, "sums": 100**self.digits, "precedence": 4000, "brackets": len(FACTORS) ** 2}
         if self.review and split == "train":
-            old = round(self.review * count)
-            mistakes = self.mistakes * (self.level == "brackets")  # those of level precedence
-            before = dataclasses.replace(
-                self, level=LEVELS[LEVELS.index(self.level) - 1], review=0.0, mistakes=mistakes
-            )
-            new = dataclasses.replace(self, review=0.0, mistakes=self.mistakes - mistakes)
-            both = before.examples(split, old, seed) + new.examples(split, count - old, seed)
-            random.Random(seed).shuffle(both)
-            return both
+            return self._mixed(count, seed)
         found = choose(sizes[self.level], self._problem, split, count, seed)
         if not self.mistakes or self.level != "precedence":
             return found
@@ -102,6 +94,17 @@ class Arith:
         if self.chat:
             return f"{example.prompt} The answer is {example.answer}; show how to get there."
         return f"#{example.answer}\n{example.prompt}"
+
+    def _mixed(self, count: int, seed: int) -> list[Example]:
+        """Training problems of this level and of the one before; mistakes are made at level precedence only."""
+        mistakes = self.mistakes * (self.level == "brackets")
+        easier = LEVELS[LEVELS.index(self.level) - 1]
+        before = dataclasses.replace(self, level=easier, review=0.0, mistakes=mistakes)
+        new = dataclasses.replace(self, review=0.0, mistakes=self.mistakes - mistakes)
+        old = round(self.review * count)
+        found = [e for task, n in ((before, old), (new, count - old)) if n for e in task.examples("train", n, seed)]
+        random.Random(seed).shuffle(found)
+        return found
 
     def _mistaken(self, example: Example) -> Example:
         made = _left_to_right(example.data["expression"])
