@@ -55,7 +55,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "width": 128,
         "hidden": (256, 256),
     },
-    ("ppo_lm", "arith"): {"learning_rate": 3e-4, "kl_coef": 0.01},
+    ("ppo_lm", "arith"): {"learning_rate": 1e-4, "kl_coef": 0.01},
     ("grpo", "arith"): {"learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},
     ("remax", "arith"): {"learning_rate": 3e-4, "num_prompts": 256},
