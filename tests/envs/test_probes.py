@@ -36,6 +36,7 @@ def test_values_written_out():
         "probe/delayed-reward": [[0.9], [1]],
         "probe/action-reward": [[-1, 1]],
         "probe/matching": [[1, -1], [-1, 1]],
+        "probe/pixels": [[-1, 1], [-1, 1], [1, -1], [1, -1]] * 4,
     }
 
 

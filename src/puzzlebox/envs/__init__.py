@@ -21,6 +21,7 @@ ENVIRONMENTS = {
     "probe/delayed-reward": "probes:DelayedReward",
     "probe/action-reward": "probes:ActionReward",
     "probe/matching": "probes:Matching",
+    "probe/pixels": "probes:Pixels",
     "grid/robot": "gridworld:robot",
     "grid/toy": "gridworld:toy",
     "grid/maze": "gridworld:maze",

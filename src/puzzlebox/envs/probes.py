@@ -1,10 +1,11 @@
-"""Five tiny worlds with known values, each of which one broken part of an agent fails.
+"""Six tiny worlds with known values, each of which one broken part of an agent fails.
 
 The order narrows the fault: a failure on the first is the value loss or the optimiser, on the second the
 observation's way into the network, on the third discounting and bootstrapping, on the fourth the policy's
-update, on the fifth that both act together. Source: Andy Jones, "Debugging RL, without the agonizing pain" (2021).
+update, on the fifth that both act together, on the sixth the way of a picture into the network. Source: Andy Jones,
+"Debugging RL, without the agonizing pain" (2021); the sixth is ours.
 
-Every world says what is true of it: ``observations`` [N, 1] lists what can be seen and ``action_values(discount)``
+Every world says what is true of it: ``observations`` [N, ...] lists what can be seen and ``action_values(discount)``
 [N, U] the optimal value of each action there; the value of an observation is the largest of its row.
 """
 
@@ -126,4 +127,25 @@ class Matching(eqx.Module):
 
     def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
         right = (action == 1) == (state[0] > 0)
+        return state, _last(state, jnp.where(right, jnp.float32(1), jnp.float32(-1)))
+
+
+class Pixels(eqx.Module):
+    """One step; a 4 × 4 picture with one bright spot; action 0 is right for the left half, 1 for the right: Q is ±1."""
+
+    random_step = False
+    observation_space = gymnasium.spaces.Box(0, 1, (4, 4, 1), np.float32)
+    action_space = TWO_ACTIONS
+    observations = np.eye(16, dtype=np.float32)[::-1].reshape(16, 4, 4, 1)
+
+    def action_values(self, discount: float) -> np.ndarray:
+        left = self.observations[:, :, :2].sum((1, 2, 3)) > 0
+        return np.where(left[:, None], [1.0, -1.0], [-1.0, 1.0])
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        observation = jnp.asarray(self.observations)[jax.random.randint(key, (), 0, 16)]
+        return observation, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep]:
+        right = (action == 1) == (state[:, 2:].sum() > 0)
         return state, _last(state, jnp.where(right, jnp.float32(1), jnp.float32(-1)))
