@@ -37,3 +37,8 @@ class LanguageModel(eqx.Module):
     def decode(self, ids: list[int]) -> str:
         """The text of a completion, without the token that ended it."""
         return self.tokenizer.decode(ids)
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal; lines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +20,12 @@ import numpy as np
 
 from puzzlebox.acting.generate import Sampling, draw
 from puzzlebox.data.chat import Message, append_only
-from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.language_model import LanguageModel, printable
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Cache
 from puzzlebox.run import backend
-from puzzlebox.run.generate_text import check_sampling, printable, with_template
+from puzzlebox.run.generate_text import check_sampling, with_template
 from puzzlebox.run.interrupt import interruptible
 from puzzlebox.run.models import load_model
 from puzzlebox.run.progress import say
@@ -63,11 +63,13 @@ def chat(
     if hasattr(out, "reconfigure"):  # a terminal that lacks a character shows another
         out.reconfigure(errors="replace")
     if sys.stdin.isatty():
-        say(f"{model}: Ctrl-C stops an answer, /reset starts over, Ctrl-D leaves")
-    for line in typed():
+        say(f"{model}: Ctrl-C stops an answer, /reset starts over; /exit, Ctrl-D or Ctrl-C once more leaves")
+    interrupted = False  # by Ctrl-C, just before
+    while (line := next_line(interrupted)) is not None and line.strip() != "/exit":
         if line.strip() == "/reset":
             talk.begin(system)
             say("(started over)")
+            interrupted = False
             continue
         with interruptible(signal.SIGINT) as stopped, closing(talk.answer(line, max_tokens)) as pieces:
             try:
@@ -78,33 +80,52 @@ def chat(
                         break
             except UsageError as error:
                 say(f"{error}; /reset starts over")
+            except KeyboardInterrupt:  # a second one before the first could stop the answer
+                out.write("\n")
+                break
+        interrupted = stopped.is_set()
         out.write("\n")
         out.flush()
     return {"model": model, "messages": talk.messages, "tokens": talk.seen}
 
 
-def typed() -> Iterator[str]:
-    """The lines of standard input that are not empty; on a terminal with a prompt and line editing."""
+def next_line(interrupted: bool) -> str | None:
+    """A line of standard input that is not empty, None at the end; on a terminal with a prompt and line editing.
+
+    Ctrl-C at the prompt is the end if it is the second in a row, the first being the one that ``interrupted`` tells of.
+    """
     asks = sys.stdin.isatty()
     if asks:
         with suppress(ImportError):  # Windows has none
             import readline  # noqa: F401  (gives input() its line editing)
     while True:
         try:
-            line = input("› " if asks else "")
+            line = input(prompt() if asks else "")
         except EOFError:
             if asks:
                 say("")
-            return
+            return None
         except KeyboardInterrupt:
             if not asks:
                 raise
-            say("\n(Ctrl-D leaves)")
+            say("" if interrupted else "\n(Ctrl-C once more, /exit or Ctrl-D leaves)")
+            if interrupted:
+                return None
+            interrupted = True
             continue
         except UnicodeDecodeError as error:
             raise UsageError(f"the input is not UTF-8 (byte {error.start}); convert it first") from None
         if line.strip():
-            yield line
+            return line
+        interrupted = False
+
+
+def prompt() -> str:
+    """What `input` shows; where standard output goes elsewhere, it is shown here and `input` shows nothing."""
+    if sys.stdout.isatty():
+        return "> "
+    print("> ", end="", file=sys.stderr, flush=True)
+    return ""
 
 
 class Conversation:

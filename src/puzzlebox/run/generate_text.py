@@ -13,7 +13,7 @@ import numpy as np
 from puzzlebox.acting.generate import Sampling, completions
 from puzzlebox.algorithms.language import common
 from puzzlebox.data.chat import read_template
-from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.language_model import LanguageModel, Prompt, printable
 from puzzlebox.errors import UsageError
 from puzzlebox.run import backend
 from puzzlebox.run.models import load_model
@@ -114,11 +114,6 @@ def cut(text: str, stop: Sequence[str]) -> str:
     """``text`` up to the first stop string."""
     places = [text.find(word) for word in stop if word in text]
     return text[: min(places)] if places else text
-
-
-def printable(text: str) -> str:
-    """``text`` without what would steer a terminal; lines and tabs stay."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def lines(figures: dict[str, Any]) -> list[str]:

@@ -70,5 +70,11 @@ class LanguageAgents:
             with jax.default_device(device):
                 return work(i, algorithm)
 
-        with ThreadPoolExecutor(min(self.num_agents, len(jax.devices()))) as pool:
+        at_once = 1 if asks(self.algorithm) else min(self.num_agents, len(jax.devices()))
+        with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(on_device, range(self.num_agents)))
+
+
+def asks(algorithm: Any) -> bool:
+    """Whether it asks a person in the terminal, who can answer one agent at a time and needs the screen."""
+    return bool(getattr(algorithm, "human", False))

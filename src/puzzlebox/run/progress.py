@@ -22,10 +22,11 @@ def si(number: float) -> str:
 
 
 class TrainingProgress:
-    """A live bar on a terminal, a line every few seconds elsewhere, nothing when ``quiet``."""
+    """A live bar on a terminal, a line every few seconds elsewhere or without ``live``, nothing when ``quiet``."""
 
-    def __init__(self, title: str, total_steps: int, num_agents: int, quiet: bool = False):
+    def __init__(self, title: str, total_steps: int, num_agents: int, quiet: bool = False, live: bool = True):
         self.console = Console(stderr=True, quiet=quiet)
+        self.live = live and self.console.is_terminal
         self.title, self.total, self.num_agents = title, total_steps, num_agents
         self.last_line = 0.0
         columns: list[ProgressColumn] = [
@@ -35,12 +36,12 @@ class TrainingProgress:
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
         ]
-        self.bar = Progress(*columns, console=self.console, disable=quiet or not self.console.is_terminal)
+        self.bar = Progress(*columns, console=self.console, disable=quiet or not self.live)
         self.task = self.bar.add_task(title, total=total_steps, figures="compiling …")
 
     def __enter__(self) -> TrainingProgress:
         self.bar.start()
-        if not self.console.is_terminal:
+        if not self.live:
             self.note(f"{self.title}: compiling …")
         return self
 
@@ -58,7 +59,7 @@ class TrainingProgress:
         figures = f"{si(steps_per_second)} steps/s · {mean}{who}"
         self.bar.update(self.task, completed=steps, figures=figures)
         now = time.monotonic()
-        if not self.console.is_terminal and (now - self.last_line > LINE_EVERY or steps >= self.total):
+        if not self.live and (now - self.last_line > LINE_EVERY or steps >= self.total):
             self.last_line = now
             self.note(f"{self.title}: {steps}/{self.total} steps · {figures}")
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from puzzlebox.algorithms import algorithm_class
+from puzzlebox.data.language_model import printable
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import params
 from puzzlebox.run import backend
 from puzzlebox.run.directory import check_free, write_json
-from puzzlebox.run.generate_text import printable
 from puzzlebox.run.language_evaluation import answer
 from puzzlebox.run.models import load_model
 from puzzlebox.run.progress import say

@@ -66,13 +66,18 @@ def test_what_the_judge_likes_becomes_likelier_and_resume_repeats_it():
 
 
 def test_a_person_is_asked_until_the_answer_is_one(capsys):
-    typed = iter(["", "c", "B "])
-    assert ask("2+2=", "5", "4", lambda _: next(typed)) == (0.0, 1.0)
-    assert ask([{"role": "user", "content": "Hi"}], "x", "y", lambda _: "=") == (0.0, 0.0)
-    assert ask("q", "x", "y", lambda _: "a") == (1.0, 0.0)
+    pressed = iter(["\n", "c", "B"])
+    assert ask("2+2=", "5", "4\x1b[2J", "1/3", lambda _: next(pressed)) == (0.0, 1.0)
+    assert ask([{"role": "user", "content": "Hi"}], "x", "y", "2/3", lambda _: "=") == (0.0, 0.0)
+    assert ask("q", "x", "y", "3/3", lambda _: "a") == (1.0, 0.0)
     captured = capsys.readouterr()
-    assert "2+2=\n  a: 5\n  b: 4" in captured.err
+    assert "1/3  2+2=\n  a: 5\n  b: 4\ufffd[2J\n" in captured.err  # nothing that steers the terminal
     assert captured.out == ""
+
+
+def test_nobody_is_asked_which_of_two_equal_answers_is_better(capsys):
+    assert ask("2+2=", "4", "4", "1/1") == (0.0, 0.0)
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_terminal_nobody_can_be_asked(monkeypatch):

@@ -4,7 +4,7 @@ Idea: DPO's pairs come from the starting model and grow stale as the policy move
 each prompt twice in every iteration, a judge says which answer is better, and DPO's loss learns from that pair.
 
 The judge is the task's verifier, a reward model (``--reward-model RUN``), or you (``--human true``: the two answers are
-shown in the terminal, you type a, b, or = for a tie). A tie teaches nothing.
+shown in the terminal, you press a, b, or = for a tie). A tie teaches nothing, so equal answers are not asked about.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import numpy as np
 import optax
 
 from puzzlebox.acting.generate import Sampling
+from puzzlebox.acting.keys import read_key
 from puzzlebox.algorithms.language import common, preferences
 from puzzlebox.algorithms.language.common import State
 from puzzlebox.algorithms.language.dpo import improve
 from puzzlebox.algorithms.language.preferences import Answers
-from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.language_model import LanguageModel, Prompt, printable
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
@@ -49,7 +50,7 @@ class OnlineDPO(eqx.Module):
     warmup: int = param(0, "updates over which the step size rises", low=0)
     max_grad_norm: float = param(1.0, "gradients longer than this are shortened to it", low=0.0)
     reward_model: str = param("", "run directory of a reward model that judges instead of the task")
-    human: bool = param(False, "you judge, in the terminal")
+    human: bool = param(False, "you judge, in the terminal: press a, b, or = for a tie")
     lora_rank: int = param(0, "rank of the adapters; 0 trains every weight", low=0)
     lora_alpha: float = param(32.0, "adapters are scaled by alpha / rank", low=0.0)
     lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
@@ -102,7 +103,9 @@ class OnlineDPO(eqx.Module):
     def _scores(self, examples: Sequence[Example], prompts: Sequence[Prompt], texts: Sequence[str]) -> Sequence[float]:
         """What the judge gives each of the two completions of every prompt."""
         if self.human:
-            return [score for i, prompt in enumerate(prompts) for score in ask(prompt, texts[2 * i], texts[2 * i + 1])]
+            pairs = list(zip(prompts, texts[0::2], texts[1::2], strict=True))
+            asked = [ask(*pair, f"{number}/{len(pairs)}") for number, pair in enumerate(pairs, 1)]
+            return [score for scores in asked for score in scores]
         return common.rewards(self.env, examples, texts, 2)
 
     @eqx.filter_jit
@@ -125,12 +128,17 @@ def ranked(trajectory: Trajectory, scores: np.ndarray) -> tuple[Answers, Array]:
     return rows, jnp.asarray(first != second)
 
 
-def ask(prompt: Prompt, a: str, b: str, read: Callable[[str], str] = input) -> tuple[float, float]:
-    """Which of two answers a person likes better: (1, 0), (0, 1) or, for a tie, (0, 0)."""
+def ask(prompt: Prompt, a: str, b: str, number: str, read: Callable[[str], str] = read_key) -> tuple[float, float]:
+    """Which of two answers a person likes better: (1, 0), (0, 1) or, for a tie, (0, 0); equal ones are a tie.
+
+    ``number`` tells how many questions there are. ``read`` shows a text and gives the key that is then pressed.
+    """
+    if a == b:
+        return 0.0, 0.0
     question = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-    print(f"\n{question}\n  a: {a}\n  b: {b}", file=sys.stderr)
+    print(printable(f"\n{number}  {question}\n  a: {a}\n  b: {b}"), file=sys.stderr)
     verdicts = {"a": (1.0, 0.0), "b": (0.0, 1.0), "=": (0.0, 0.0)}
     while True:
-        answer = read("better (a, b, = for a tie): ").strip().lower()
-        if answer in verdicts:
-            return verdicts[answer]
+        key = read("better (a, b, = for a tie; Ctrl-C stops): ").lower()
+        if key in verdicts:
+            return verdicts[key]
