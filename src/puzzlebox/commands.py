@@ -20,7 +20,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     figures = train.train(
         arguments.algorithm,
-        arguments.env,
+        chosen_rows(arguments.env, arguments.skip_bad),
         seeds=arguments.seeds,
         seed=arguments.seed,
         run=arguments.run,
@@ -38,9 +38,17 @@ def resume(arguments: argparse.Namespace) -> dict[str, Any]:
     return report.show(train.resume(arguments.run, checkpoint_every=arguments.checkpoint_every), arguments.json)
 
 
+def chosen_rows(name: str, skip_bad: bool) -> str:
+    """The world, task or file called ``name``; of a file without its broken rows where that is wished."""
+    from puzzlebox.data.text_worlds import skipping_bad
+
+    return skipping_bad(name) if skip_bad else name
+
+
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import backend, evaluate, language_evaluation, report, subjects
 
+    arguments.task = chosen_rows(arguments.task, arguments.skip_bad)
     asked = {name: getattr(arguments, name) for name in ("task", "shots", "samples", "temperature", "text")}
     if subjects.writes(arguments.run):
         backend.prepare()
@@ -61,7 +69,7 @@ def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
     figures = winrate.winrate(
         arguments.a,
         arguments.b,
-        task=arguments.task,
+        task=chosen_rows(arguments.task, arguments.skip_bad),
         judge=arguments.judge,
         temperature=arguments.temperature,
         problems=arguments.episodes,
@@ -230,7 +238,12 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is"
     )
+    skip_bad_argument(parser)
     checkpoint_argument(parser)
+
+
+def skip_bad_argument(parser: argparse._ActionsContainer, whose: str = "a file") -> None:
+    parser.add_argument("--skip-bad", action="store_true", help=f"leave the broken rows of {whose} out, and count them")
 
 
 def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
@@ -254,6 +267,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
     group = parser.add_argument_group("language models")
     group.add_argument("--task", default="", help="held-out problems of this task (default: the run's own)")
+    skip_bad_argument(group, "a --task FILE")
     group.add_argument("--shots", type=int, default=0, help="worked examples before each problem (default 0)")
     group.add_argument("--samples", type=int, default=1, help="completions per problem, for pass@k (default 1)")
     group.add_argument("--temperature", type=float, help="of sampling (default: greedy for one sample, 1 for several)")
@@ -264,6 +278,7 @@ def winrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="DIR_A", help="a run or a language model")
     parser.add_argument("b", metavar="DIR_B", help="what it is held against")
     parser.add_argument("--task", default="", help="whose held-out prompts both answer (default: that of the runs)")
+    skip_bad_argument(parser, "a --task FILE")
     parser.add_argument(
         "--judge",
         default="verifier",

@@ -246,6 +246,14 @@ def test_missing_columns_say_what_is_there(tmp_path):
     )
 
 
+def test_columns_of_no_kind_say_all_that_would_do(tmp_path):
+    found = error(jsonl(tmp_path / "data.jsonl", {"question": "a", "answer": "b"}), ("label", "completion", "text"))
+    assert found.endswith(
+        "lacks columns: there are question, answer, and needed are prompt, completion, label; or prompt, completion; "
+        "or text; or messages"
+    )
+
+
 def test_of_several_kinds_the_first_that_fits_is_read(tmp_path):
     path = jsonl(tmp_path / "data.jsonl", {"prompt": "a", "messages": [USER, FOUR]})
     assert read(path, ("completion", "text")).kind == "text"

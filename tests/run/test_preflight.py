@@ -1,5 +1,6 @@
 """What is told before a language model trains, and what is refused."""
 
+import json
 from types import SimpleNamespace
 
 import jax
@@ -11,8 +12,13 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run import preflight
 from puzzlebox.run.train import build, configure, train
 
+USER = {"role": "user", "content": "2+2?"}
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
 EMBEDDING, ATTENTION, MLP, NORMS = 258 * 16, 4 * 16 * 16, 3 * 16 * 16, 3 * 16
+
+
+def said(text):
+    return {"role": "assistant", "content": text}
 
 
 def agents(seeds=1, **options):
@@ -73,6 +79,47 @@ def test_a_run_that_cannot_fit_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "available", lambda device=None: (1, "this machine"))
     with pytest.raises(UsageError, match="this machine has 1 bytes"):
         train("sft", "tiny", model=TINY, run=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+LONG = "a" * 60
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "row", "message"),
+    [
+        ("sft", {"prompt": LONG, "completion": "abcde"}, "line 2 has 66 tokens with its prompt, and a row takes 65"),
+        (
+            "grpo",
+            {"prompt": LONG, "answer": "2"},
+            "line 2: the prompt has 60 tokens, and 8 more for",
+        ),
+        ("grpo", {"prompt": "2+2="}, "line 2 has no column 'answer' to judge completions by"),
+        ("star", {"prompt": "2+2=", "answer": None}, "line 2 has no column 'answer' to judge completions by"),
+        (
+            "dpo",
+            {"prompt": LONG, "chosen": "a", "rejected": "abcde"},
+            "line 2 has 66 tokens with its prompt, more",
+        ),
+        ("reward_model", {"prompt": "a", "chosen": LONG, "rejected": LONG + "abcd"}, "line 2 has 66 tokens with"),
+        ("kto", {"prompt": LONG, "completion": "abcde", "label": True}, "line 2 has 66 tokens with its prompt, more"),
+        ("dpo", {"prompt": [USER], "chosen": [said("4")], "rejected": [said("5")]}, "has no chat template"),
+        ("grpo", {"text": "abc"}, "line 1 has no column 'answer'"),
+        ("grpo,level", {"prompt": "2+2="}, "mine.py:level needs the column 'grade'; there are: answer"),
+        ("grpo,score", {"text": "abc"}, "line 1 has no prompt to complete; sft learns from such a file"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_before_anything_is_made(tmp_path, algorithm, row, message):
+    first = {} if "text" in row else {name: True if name == "label" else name for name in row} | {"answer": "4"}
+    if isinstance(row.get("chosen"), list):
+        first = row
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(x) for x in (first, row) if x))
+    (tmp_path / "mine.py").write_text("def score(completions): pass\n\n\ndef level(completions, grade): pass\n")
+    name, _, reward = algorithm.partition(",")
+    task = f"{tmp_path / 'rows.jsonl'}" + (f",reward={tmp_path / 'mine.py'}:{reward}" if reward else "")
+    options = {"max_tokens": 8} if name == "grpo" else {"max_tokens": 4} if name == "star" else {}
+    with pytest.raises(UsageError, match=message):
+        train(name, task, model=TINY, run=tmp_path / "run", quiet=True, **options)
     assert not (tmp_path / "run").exists()
 
 

@@ -24,6 +24,8 @@ from puzzlebox.data import dataset_files
 from puzzlebox.data.dataset_rows import COLUMNS, READERS, Bad, Row
 from puzzlebox.errors import UsageError
 
+WAY_OUT = "mend the row, or leave such rows out with --skip-bad"
+
 
 class Dataset(NamedTuple):
     """``rows`` of one ``kind``; ``skipped``: one sentence for each row that was left out."""
@@ -53,7 +55,7 @@ def read(path: str | Path, kind: str | Sequence[str] = tuple(COLUMNS), skip_bad:
         elif skip_bad:
             skipped.append(str(record))
         else:
-            raise record
+            raise UsageError(f"{record}; {WAY_OUT}")
     if not records:
         raise UsageError(f"{path} holds no rows" + (f" that can be read; the first: {skipped[0]}" if skipped else ""))
     there = list(dict.fromkeys(name for _, record in records for name in record))
@@ -65,7 +67,7 @@ def read(path: str | Path, kind: str | Sequence[str] = tuple(COLUMNS), skip_bad:
         except Bad as error:
             message = f"{source}, {error}"
             if not skip_bad:
-                raise UsageError(f"{message}; mend the row, or leave such rows out with --skip-bad") from None
+                raise UsageError(f"{message}; {WAY_OUT}") from None
             skipped.append(message)
     if not rows:
         raise UsageError(f"all {len(skipped)} rows of {path} are broken; the first: {skipped[0]}")
@@ -104,8 +106,10 @@ def _choose(path: str | Path, kinds: Sequence[str], there: Sequence[str]) -> tup
         for columns in COLUMNS[kind]:
             if set(columns) <= set(there):
                 return kind, columns
-    wanted = " or ".join(", ".join(columns) for kind in kinds for columns in COLUMNS[kind])
-    other = kind_of(there)
+    choices = [", ".join(columns) for kind in kinds for columns in COLUMNS[kind]]
+    if len(kinds) > 2:
+        raise UsageError(f"{path} lacks columns: there are {', '.join(there)}, and needed are {'; or '.join(choices)}")
+    wanted, other = " or ".join(choices), kind_of(there)
     looks = f", which is {other} data" if other else ""
     raise UsageError(
         f"{path} lacks columns: {' or '.join(kinds)} data has {wanted}; there are {', '.join(there)}{looks}"

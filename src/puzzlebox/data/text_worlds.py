@@ -25,7 +25,7 @@ def is_text(name: str) -> bool:
 
 
 def is_file(base: str) -> bool:
-    return base.endswith(SUFFIXES) or (base not in TASKS and Path(base).is_dir())
+    return base.endswith(SUFFIXES) or (base != "" and base not in TASKS and Path(base).is_dir())
 
 
 def make_text(name: str) -> Any:
@@ -119,7 +119,8 @@ class RowsTask:
             messages = [*prompt, *completion]
             prompt, completion = messages[:-1], messages[-1]["content"]
         prompt = prompt if isinstance(prompt, str) else list(prompt)
-        return Example(prompt, str(row.data.get("answer", "")), completion, row.data, row.source)
+        answer = row.data.get("answer")
+        return Example(prompt, "" if answer is None else str(answer), completion, row.data, row.source)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
         """The rewards of several completions at once, as TRL's reward functions expect them."""
@@ -138,10 +139,18 @@ class RowsTask:
             return self.reward(example, completion) >= 1.0
         if not example.answer:
             raise UsageError(
-                f"{self.name} has no column 'answer' to judge completions by; add one, or name a reward function: "
+                f"{example.source} has no column 'answer' to judge completions by; add one, or name a reward function: "
                 f"{self.name},reward=FILE.py:FUNCTION"
             )
         return completion.strip() == example.answer.strip()
+
+    def check_verdicts(self) -> None:
+        """Raises UsageError unless completions can be judged: by a reward function, or by the answer of each row."""
+        if self._reward is not None:
+            self._reward.check_columns({name for row in self.dataset.rows for name in row.data})
+            return
+        for row in self.dataset.rows:
+            self.correct(self._example(row), "")
 
     def hint(self, example: Example) -> str:
         return f"{example.prompt}\n(The answer is {example.answer}.)\n"

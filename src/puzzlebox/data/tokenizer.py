@@ -119,7 +119,8 @@ class Tokenizer:
         if self.chat_template is None:
             raise UsageError(
                 "this tokenizer has no chat template, which conversations need; "
-                "pass one with --chat-template FILE, or use plain text instead of messages"
+                "pass one with --chat-template FILE, put chat_template.jinja beside the model's tokenizer.json, "
+                "or use plain text instead of messages"
             )
         return chat.render(
             self.chat_template, messages, add_generation_prompt, self.bos_token, self.eos_token, tools=tools

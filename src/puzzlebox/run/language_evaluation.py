@@ -17,8 +17,8 @@ import numpy as np
 from puzzlebox.acting.generate import Sampling
 from puzzlebox.acting.judge import Judge, Judged
 from puzzlebox.algorithms.language import common
-from puzzlebox.data.language_model import LanguageModel, Prompt
-from puzzlebox.data.text_worlds import make_text
+from puzzlebox.data.language_model import LanguageModel, Prompt, printable
+from puzzlebox.data.text_worlds import make_text, skipped
 from puzzlebox.envs.text.task import Example, few_shot
 from puzzlebox.errors import UsageError
 from puzzlebox.run import held_out
@@ -30,6 +30,7 @@ from puzzlebox.run.subjects import Subject, open_subject
 from puzzlebox.types import State
 
 ROWS = 64  # completions at once
+SHOWN = 3  # examples for people to look at
 
 
 def evaluate_model(
@@ -74,6 +75,7 @@ def evaluate_model(
     if subject.run and subject.agents and env == subject.env and not (shots or samples > 1 or temperature):
         own = evaluate_language(subject.run, subject.agents, subject.state, subject.steps, problems=problems, seed=seed)
         return own | figures
+    head |= skipped(made)
     if not verifies(made):
         raise UsageError(f"{env} has no verifier; evaluate a run that was trained on it, or name another --task")
     examples = made.examples("test", problems, seed)
@@ -90,11 +92,15 @@ def evaluate_language(
 ) -> dict[str, Any]:
     """Every agent on the same held-out problems of the run's own task; writes ``evaluation.json``.
 
-    Accuracy and reward where there is a verifier, otherwise what `held_out` measures.
+    Accuracy and reward where there is a verifier, otherwise what `held_out` measures; of prompts alone only examples.
     """
     config, task = run.config, agents.algorithm.env
     head = {name: config[name] for name in ("algorithm", "env", "seeds")} | {"steps": steps}
     record: dict[str, Any] = {"steps": steps, "episodes": problems, "seed": seed}
+    if getattr(task, "kind", "") == "prompt" and not (verifies(task) or isinstance(task, Judged)):
+        examples = task.examples("test", min(problems, SHOWN), seed)  # a person judged, who is not asked again
+        figures = {"examples": unjudged(agents.policy(state, 0), task, examples, seed), "intervals_meaningful": False}
+        return head | figures | {"run": str(run.path)} | skipped(task)
     if isinstance(agents.policy(state, 0), Judge) or not (verifies(task) or isinstance(task, Judged)):
         returns, figures = held_out.figures(agents, state, problems, seed)
         figures |= reward_figures(returns)
@@ -111,7 +117,7 @@ def evaluate_language(
         figures["examples"] = shown_examples(examples, texts[0])
     record["greedy"] = {"episode_returns": returns.round(4).tolist()}
     write_json(run.path / "evaluation.json", record)
-    return head | figures | {"run": str(run.path)}
+    return head | figures | {"run": str(run.path)} | skipped(task)
 
 
 def judged(
@@ -141,8 +147,13 @@ def answer(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[str]:
-    """``samples`` completions of every prompt, beside each other; greedy at temperature 0."""
+    """``samples`` completions of every prompt, beside each other; greedy at temperature 0.
+
+    They are shorter than ``max_tokens`` where the model's context leaves less room.
+    """
     texts: list[str] = []
+    longest = max(len(model.encode(prompt)) for prompt in prompts)
+    max_tokens = max(1, min(max_tokens, model.decoder.config.context - longest))
     at_once = max(1, ROWS // samples)
     for i in range(0, len(prompts), at_once):
         part = list(prompts[i : i + at_once])
@@ -187,7 +198,13 @@ def reward_figures(rewards: np.ndarray) -> dict[str, Any]:
     }
 
 
-def shown_examples(examples: Sequence[Example], texts: list[list[str]], count: int = 3) -> list[dict[str, Any]]:
+def unjudged(model: LanguageModel, task: Any, examples: Sequence[Example], seed: int) -> list[dict[str, Any]]:
+    """What the model writes where nothing says whether it is good."""
+    texts = answer(model, [model.ask(e.prompt, task.chat) for e in examples], task.max_tokens, seed=seed)
+    return shown_examples(examples, [[text] for text in texts])
+
+
+def shown_examples(examples: Sequence[Example], texts: list[list[str]], count: int = SHOWN) -> list[dict[str, Any]]:
     """A few problems with the first agent's first answer, for people to look at."""
     pairs = zip(examples[:count], texts, strict=False)
     return [{"prompt": e.prompt, "answer": e.answer, "completion": written[0]} for e, written in pairs]
@@ -218,5 +235,5 @@ def lines(figures: dict[str, Any]) -> list[str]:
 
 def short(text: str, length: int = 60) -> str:
     """One line, not too long."""
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,15 +1,15 @@
 """Before a language model trains: how many parameters, how much memory, how long; what cannot fit is refused.
 
 Two looks. Before anything is made: 16 bytes for every trained parameter (its float32 weight and gradient, and Adam's
-two moments; 16 GB per billion). Then, at the first update, the memory of the compiled program itself; it is compiled
-once, and the second use finds it in the cache of compiled programs.
+two moments; 16 GB per billion), and the rows of a file, which must fit the model. Then, at the first update, the memory
+of the compiled program itself; it is compiled once, and the second use finds it in the cache of compiled programs.
 """
 
 from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from puzzlebox.acting.judge import Judged
+from puzzlebox.algorithms.language import common
+from puzzlebox.algorithms.language.sft import SFT
+from puzzlebox.algorithms.language.spin import SPIN
+from puzzlebox.data.dataset_rows import Row, Text
+from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
-from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.language_agents import LanguageAgents, asks
 
 BYTES_PER_TRAINED = 16
 CGROUP = Path("/sys/fs/cgroup")
@@ -47,6 +53,50 @@ def parameters(agents: LanguageAgents) -> tuple[int, int]:
     count = lambda tree: sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))  # noqa: E731
     total = count(eqx.filter(agents.algorithm.start.decoder, eqx.is_inexact_array))
     return total, count(agents.shapes()[0].params)
+
+
+def check_rows(agents: LanguageAgents) -> None:
+    """Raises UsageError for the first row of a file that the algorithm could not use: too long, or without verdict."""
+    algorithm, env, model = agents.algorithm, agents.algorithm.env, agents.algorithm.start
+    if isinstance(algorithm, SFT):
+        algorithm._rows()  # which the first step finds made
+    if not hasattr(env, "rows"):
+        return
+    writes = hasattr(algorithm, "max_tokens")
+    if writes and not (isinstance(algorithm, SPIN) or isinstance(env, Judged) or asks(algorithm)):
+        env.check_verdicts()
+    more = getattr(algorithm, "max_tokens", 0) or env.max_tokens
+    for row in env.dataset.rows:
+        answers = [text for text in (row.completion, row.chosen, row.rejected, *(row.completions or ())) if text]
+        answers += [row.text] if isinstance(row.text, tuple) else []  # plain text is cut where a row ends
+        if not writes and answers:
+            check_answers(model, row, answers)
+        elif not isinstance(algorithm, SFT):
+            check_prompt(model, row, env.chat, more)
+
+
+def check_prompt(model: LanguageModel, row: Row, chat: bool, more: int) -> None:
+    """Raises UsageError where ``more`` tokens have no place behind the row's prompt."""
+    if row.prompt is None:
+        raise UsageError(f"{row.source} has no prompt to complete; sft learns from such a file")
+    prompt = row.prompt if isinstance(row.prompt, str) else list(row.prompt)
+    length, context = len(model.encode(model.ask(prompt, chat))), model.decoder.config.context
+    if length + more > context:
+        raise UsageError(
+            f"{row.source}: the prompt has {length} tokens, and {more} more for a completion do not fit into the "
+            f"model's context of {context}; shorten the prompt or lower --max-tokens"
+        )
+
+
+def check_answers(model: LanguageModel, row: Row, answers: Sequence[Text]) -> None:
+    """Raises UsageError where one of the row's answers, with its prompt, is longer than the model's context."""
+    longest = max(sum(map(len, common.written(model, row.prompt, answer))) for answer in answers)
+    context = model.decoder.config.context
+    if longest - 1 > context:
+        raise UsageError(
+            f"{row.source} has {longest} tokens with its prompt, more than the model's context of {context}; shorten "
+            f"it or choose a model with a longer context"
+        )
 
 
 def measure_first_update(agents: LanguageAgents, note: Callable[[str], None]) -> None:

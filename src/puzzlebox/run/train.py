@@ -14,7 +14,7 @@ import numpy as np
 from puzzlebox.acting.judge import Judged
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
-from puzzlebox.data.text_worlds import is_text, make_text
+from puzzlebox.data.text_worlds import is_text, make_text, skipped
 from puzzlebox.envs import make
 from puzzlebox.envs.gymnasium_host import host_errors
 from puzzlebox.envs.text import TASKS
@@ -25,7 +25,7 @@ from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
 from puzzlebox.run.interrupt import interruptible
-from puzzlebox.run.language_agents import LanguageAgents
+from puzzlebox.run.language_agents import LanguageAgents, asks
 from puzzlebox.run.models import load_judge, load_model
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
@@ -75,6 +75,7 @@ def train(
     backend.prepare()
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
+        preflight.check_rows(agents)
     record = {"versions": backend.versions(), "hardware": backend.hardware(), "episodes": episodes}
     opened = Run.create(path, config | record)
     return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
@@ -225,15 +226,19 @@ def _train(
     config = run.config
     total_steps, iteration_steps = config["steps"], agents.algorithm.iteration_steps
     iterations_per_point = max(1, total_steps // iteration_steps // POINTS)
+    if asks(agents.algorithm):  # a person's answers are kept as soon as they are learned
+        iterations_per_point, checkpoint_every = 1, 0.0
     title = f"{config['algorithm']} on {config['env']}"
     with (
-        TrainingProgress(title, total_steps, agents.num_agents, quiet) as bar,
+        TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not asks(agents.algorithm)) as bar,
         interruptible() as interrupted,
         host_errors(),
     ):
         for note in notes or []:
             bar.note(note)
         if isinstance(agents, LanguageAgents):
+            for note in skipped(agents.algorithm.env).get("notes", []):
+                bar.note(note)
             bar.note(preflight.check(agents))
             preflight.measure_first_update(agents, bar.note)
         began = time.perf_counter()
@@ -253,7 +258,11 @@ def _train(
                 taken = seconds - seconds_before  # for the first point one iteration, which tells how long they take
                 iterations_per_point = paced(steps - first_steps, taken, limit, seconds) // iteration_steps or 1
             iterations = min(iterations_per_point, (total_steps - steps) // iteration_steps)
-            state, metrics = advance(agents.swept, state, np.int32(iterations))
+            try:
+                state, metrics = advance(agents.swept, state, np.int32(iterations))
+            except KeyboardInterrupt:
+                way_on = f"continue from the last checkpoint with: puzzlebox resume {run.path}"
+                raise Interrupted(f"stopped at step {steps}; {way_on}") from None
             steps += iterations * iteration_steps
             row = {name: [shortest(v) for v in values] for name, values in jax.device_get(metrics).items()}
             elapsed = time.perf_counter() - began
@@ -278,7 +287,7 @@ def _train(
         "seconds": round(seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
         "steps_per_second": round(steps * agents.num_agents / seconds, 1) if seconds else None,
-        "notes": notes or [],
+        "notes": [*(notes or []), *figures.get("notes", [])],
     }
     write_json(run.path / "summary.json", figures)
     plot_run(run.path)

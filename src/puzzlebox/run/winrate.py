@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.data.text_worlds import make_text
+from puzzlebox.data.text_worlds import make_text, skipped
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.run.judges import Compare, make_judge
@@ -62,7 +62,8 @@ def winrate(
     if not examples:
         raise UsageError(f"{env} has no prompts to answer; name another --task")
     figures = meet(one, other, made, examples, compare, temperature, seed)
-    return {"a": str(a), "b": str(b), "task": env, "judge": judge, "temperature": temperature} | figures
+    head = {"a": str(a), "b": str(b), "task": env, "judge": judge, "temperature": temperature}
+    return head | figures | skipped(made)
 
 
 def meet(
@@ -156,4 +157,4 @@ def lines(figures: dict[str, Any]) -> list[str]:
     for e in figures["examples"]:
         mark = {1.0: ">", 0.5: "=", 0.0: "<"}[e["score"]]
         out.append(f"    {short(str(e['prompt']))}  {short(e['a'])} {mark} {short(e['b'])}")
-    return out
+    return out + [f"  note: {note}" for note in figures.get("notes", [])]

@@ -84,7 +84,7 @@ def check_source(env: Any, kinds: Sequence[str]) -> None:
         example = env.examples("train", 1, 0)[0]
         env.correct(example, "")
     except UsageError as error:
-        raise UsageError(f"{error}; or give a file of {' or '.join(kinds)} data") from None
+        raise UsageError(f"{error}; or give a file of {' or '.join(kinds)} data" if kinds else str(error)) from None
 
 
 def find_pairs(
