@@ -114,8 +114,8 @@ def puct(
     """
     output = mctx.muzero_policy(
         **_arguments(root, model, key, num_simulations),
-        dirichlet_fraction=float(noise),
-        dirichlet_alpha=float(dirichlet),
+        dirichlet_fraction=noise,
+        dirichlet_alpha=dirichlet,
         pb_c_init=exploration,
         temperature=jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), root.value.shape)[:, None],
     )
