@@ -52,16 +52,22 @@ class TrainingProgress:
         """A line that stays."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def update(self, steps: int, steps_per_second: float, metrics: dict[str, list[float]]) -> None:
-        """Shows how far all agents are, environment steps per second of all together, and their mean return."""
+    def update(
+        self, steps: int, steps_per_second: float, metrics: dict[str, list[float]], share: float | None = None
+    ) -> None:
+        """Shows how far all agents are, environment steps per second of all together, and their mean return.
+
+        ``share`` is how much of the training is over where time ends it, not steps.
+        """
         mean = shown(metrics)
         who = f" · {self.num_agents} agents" if self.num_agents > 1 else ""
         figures = f"{si(steps_per_second)} steps/s · {mean}{who}"
-        self.bar.update(self.task, completed=steps, figures=figures)
+        self.bar.update(self.task, completed=steps if share is None else share * self.total, figures=figures)
         now = time.monotonic()
         if not self.live and (now - self.last_line > LINE_EVERY or steps >= self.total):
             self.last_line = now
-            self.note(f"{self.title}: {steps}/{self.total} steps · {figures}")
+            far = f"{steps}/{self.total} steps" if share is None else f"{steps} steps, {share:.0%} of the time"
+            self.note(f"{self.title}: {far} · {figures}")
 
 
 def shown(metrics: dict[str, list[float]]) -> str:

@@ -271,7 +271,8 @@ def _train(
             points.append((steps, elapsed))
             if isinstance(agents, LanguageAgents) and len(points) == 3:
                 bar.note(preflight.duration(elapsed - points[0][1], steps - points[0][0], total_steps - steps))
-            bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row)
+            share = None if limit == math.inf else min(1.0, seconds / limit)
+            bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row, share)
             finished = steps >= total_steps or seconds >= limit
             if time.perf_counter() - saved > checkpoint_every or finished or interrupted.is_set():
                 began_saving = time.perf_counter()
