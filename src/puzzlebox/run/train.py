@@ -29,7 +29,7 @@ from puzzlebox.run.language_agents import LanguageAgents, asks
 from puzzlebox.run.models import load_judge, load_model
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
-from puzzlebox.types import State
+from puzzlebox.types import Game, State
 
 POINTS = 100  # logged points per run, about
 OPEN_ENDED = ("alphazero",)
@@ -178,7 +178,10 @@ def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
         if values.get("reward_model"):
             task = Judged(task, load_judge(values["reward_model"]))
         return kind(env=task, start=load_model(model), **values)
-    return kind(env=make(env), **values)
+    world = make(env)
+    if isinstance(world, Game) and not kind.__module__.startswith("puzzlebox.algorithms.planning."):
+        raise UsageError(f"{env} is a game, which {kind.__name__} does not learn; train alphazero (or muzero) on it")
+    return kind(env=world, **values)
 
 
 def build(config: dict[str, Any]) -> Any:
