@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.errors import UsageError
@@ -20,14 +22,13 @@ def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Posi
     """
     key = jax.random.key(0) if key is None else key
     reset_key, step_key = jax.random.split(key)
-    state, position = jax.jit(game.reset)(reset_key)
-    step = jax.jit(game.step)
+    state, position = _reset(game, reset_key)
     for number, move in enumerate(text.replace(",", " ").split(), start=1):
         try:
             action = read_move(game, state, position, move)
         except UsageError as error:
             raise UsageError(f"move {number}: {error}") from None
-        state, position = step(state, np.int32(action), jax.random.fold_in(step_key, number))
+        state, position = _step(game, state, jnp.int32(action), jax.random.fold_in(step_key, number))
     return state, position
 
 
@@ -46,3 +47,13 @@ def legal_moves(game: Game, state: Any, position: Position) -> list[str]:
     actions = np.flatnonzero(np.asarray(position.legal))
     names = [game.move_name(state, int(action)) for action in actions[:SHOWN]]
     return names + ["…"] * (len(actions) > SHOWN)
+
+
+@eqx.filter_jit
+def _reset(game: Game, key: Key) -> tuple[Any, Position]:
+    return game.reset(key)
+
+
+@eqx.filter_jit
+def _step(game: Game, state: Any, action: Any, key: Key) -> tuple[Any, Position]:
+    return game.step(state, action, key)

@@ -89,13 +89,14 @@ class PgxGame(eqx.Module):
     def reset(self, key: Key) -> tuple[PgxState, Position]:
         pgx = _rules(self.name).init(key)
         state = PgxState(pgx, pgx.current_player.astype(jnp.int32))
-        return state, self._position(state)
+        return state, self.position(state)
 
     def step(self, state: PgxState, action: Array, key: Key) -> tuple[PgxState, Position]:
         after = state._replace(pgx=_rules(self.name).step(state.pgx, action, key))
-        return after, self._position(after)
+        return after, self.position(after)
 
-    def _position(self, state: PgxState) -> Position:
+    def position(self, state: PgxState) -> Position:
+        """What ``state`` shows."""
         pgx = state.pgx
         player = jnp.where(pgx.current_player == state.first, 0, 1)
         reward = jnp.stack([pgx.rewards[state.first], pgx.rewards[1 - state.first]])

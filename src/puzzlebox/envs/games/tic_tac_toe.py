@@ -46,7 +46,7 @@ class TicTacToe(eqx.Module):
 
     def reset(self, key: Key) -> tuple[TicTacToeState, Position]:
         state = TicTacToeState(jnp.zeros((3, 3), jnp.int8), jnp.zeros((), bool))
-        return state, self._position(state, jnp.zeros(2))
+        return state, self.position(state, jnp.zeros(2))
 
     def step(self, state: TicTacToeState, action: Array, key: Key) -> tuple[TicTacToeState, Position]:
         stone = jnp.where(turn(state.board) == 0, FIRST, SECOND).astype(jnp.int8)
@@ -55,9 +55,10 @@ class TicTacToe(eqx.Module):
         won = has_won(board == stone) & ~state.terminated
         reward = jnp.where(won, stone, 0) * jnp.array([1.0, -1.0])
         after = TicTacToeState(board, state.terminated | won | jnp.all(board != 0))
-        return after, self._position(after, reward)
+        return after, self.position(after, reward)
 
-    def _position(self, state: TicTacToeState, reward: Array) -> Position:
+    def position(self, state: TicTacToeState, reward: Array) -> Position:
+        """What ``state`` shows after a move that paid ``reward`` [2]."""
         player = turn(state.board)
         own = jnp.where(player == 0, state.board, -state.board)
         observation = jnp.stack([own == 1, own == -1], axis=-1).astype(jnp.int8)
@@ -86,7 +87,7 @@ class TicTacToe(eqx.Module):
         won = [bool(has_won(board == stone)) for stone in (FIRST, SECOND)]
         check_winner(board, *won)
         state = TicTacToeState(jnp.asarray(board), jnp.asarray(any(won) or bool(np.all(board != 0))))
-        return state, self._position(state, jnp.zeros(2))
+        return state, self.position(state, jnp.zeros(2))
 
 
 def turn(board: Array) -> Array:
