@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import jax
@@ -38,8 +40,7 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
     """
     order = sorted(range(len(texts)), key=lambda i: -len(texts[i].tokens) if share else 0)
     rows: list[list[Written]] = []
-    room: list[int] = []
-    first_open = 0
+    with_room: dict[int, list[int]] = defaultdict(list)  # room left -> heap of the rows that have it
     for i in order:
         needed = len(texts[i].tokens) - 1
         if needed > length:
@@ -48,15 +49,16 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
             )
         if not any(texts[i].counts[1:]):
             raise UsageError(f"text {i + 1} has nothing to learn: its completion is empty")
-        place = next((r for r in range(first_open, len(rows)) if room[r] >= needed), None) if share else None
-        if place is None:
+        enough = [room for room, heap in with_room.items() if heap and room >= needed] if share else []
+        if enough:
+            room = min(enough, key=lambda room: with_room[room][0])
+            place = heappop(with_room[room])
+        else:
+            room, place = length, len(rows)
             rows.append([])
-            room.append(length)
-            place = len(rows) - 1
         rows[place].append(texts[i])
-        room[place] -= needed
-        while first_open < len(rows) and room[first_open] < 1:
-            first_open += 1
+        if room > needed:
+            heappush(with_room[room - needed], place)
     packed = Rows(*(np.zeros((len(rows), length), kind) for kind in (np.int32, np.int32, bool, np.int32, np.int32)))
     packed.observation[:], packed.action[:] = pad_id, pad_id
     for r, row in enumerate(rows):
@@ -76,8 +78,8 @@ def cut(text: Written, length: int) -> list[Written]:
 
     A part begins with the last token of the part before it: every token but the text's first is learned once.
     """
-    starts = range(0, len(text.tokens) - 1, length)
-    return [Written(*(values[i : i + length + 1] for values in text)) for i in starts]
+    parts = [slice(i, i + length + 1) for i in range(0, len(text.tokens) - 1, length)]
+    return [Written(text.tokens[part], text.counts[part]) for part in parts]
 
 
 def take(rows: Rows, chosen: np.ndarray) -> Rows:

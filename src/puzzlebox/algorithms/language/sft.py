@@ -113,8 +113,12 @@ def demonstrations(
         raise UsageError("this task has no demonstrations to learn from; sft needs a completion for every prompt")
     model, whole, texts = LanguageModel(None, tokenizer), [], []  # type: ignore[arg-type]  # it only encodes
     longest, limit = 0, length or context
+    known: dict[str, tuple[list[int], list[int]]] = {}  # a problem that comes several times is encoded once
     for example in examples:
-        prompt, completion = common.written(model, model.ask(example.prompt, env.chat), example.completion)
+        name = repr((example.prompt, example.completion))
+        if name not in known:
+            known[name] = common.written(model, model.ask(example.prompt, env.chat), example.completion)
+        prompt, completion = known[name]
         counts = [not completion_only] * len(prompt) + [True] * len(completion)
         text = Written(prompt + completion, counts)
         if not example.prompt:
