@@ -17,8 +17,8 @@ def read_key(question: str) -> str:
     Raises KeyboardInterrupt for Ctrl-C and Ctrl-D (also in another thread than the main one, where no signal arrives),
     PuzzleboxError when the terminal has gone.
     """
-    print(question, end="", file=sys.stderr, flush=True)
     with raw_input() as file:
+        print(question, end="", file=sys.stderr, flush=True)
         key = os.read(file, 1).decode(errors="replace")
         if key == "\x1b":  # an arrow or another key that sends several characters
             while select.select([file], [], [], 0.01)[0] and os.read(file, 16):
