@@ -92,8 +92,9 @@ def gumbel(
     )
     summary = output.search_tree.summary()
     tried = jnp.where(summary.visit_counts > 0, output.action_weights, 0.0)
-    value = (tried * summary.qvalues).sum(axis=-1) / tried.sum(axis=-1)
-    return _found(output, summary, value)
+    total = tried.sum(axis=-1)
+    mean = (tried * summary.qvalues).sum(axis=-1) / jnp.maximum(total, jnp.finfo(total.dtype).tiny)
+    return _found(output, summary, jnp.where(total > 0, mean, summary.value))
 
 
 def puct(

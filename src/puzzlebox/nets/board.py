@@ -4,8 +4,8 @@
 as nine shifted slices and one matrix product, which XLA runs several times as fast on a CPU as its own convolution.
 
 Departures: no batch normalisation, whose running means are awkward to average over agents and games; instead the last
-layer of every block starts at zero, so that the network starts as its first layer and stays easy to train. The heads
-see the whole board at every width.
+layer of every block starts at zero, so that the network starts as its first layer and stays easy to train. Both heads
+share one layer that joins the whole board.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import jax
 import jax.numpy as jnp
 
 from puzzlebox.types import Array, Key
-
-HEAD = 64  # width in which both heads see the whole board
 
 
 class Layer(eqx.Module):
@@ -73,16 +71,26 @@ class BoardNetwork(eqx.Module):
     shape: tuple[int, ...] = eqx.field(static=True)
     conv: bool = eqx.field(static=True)
 
-    def __init__(self, shape: tuple[int, ...], actions: int, *, conv: bool, width: int, num_blocks: int, key: Key):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        actions: int,
+        *,
+        conv: bool,
+        width: int,
+        num_blocks: int,
+        head_width: int,
+        key: Key,
+    ):
         first_key, blocks_key, join_key, policy_key, value_key = jax.random.split(key, 5)
         self.shape, self.conv = shape, conv
         inputs = 9 * shape[-1] if conv else math.prod(shape)
         joined = width * math.prod(shape[:-1]) if conv else width
         self.first = Layer(inputs, width, key=first_key)
         self.blocks = tuple(Block(width, conv, key=key) for key in jax.random.split(blocks_key, num_blocks))
-        self.join = Layer(joined, HEAD, key=join_key)
-        self.policy = Layer(HEAD, actions, key=policy_key, gain=1e-4)
-        self.value = Layer(HEAD, 1, key=value_key, gain=1e-4)
+        self.join = Layer(joined, head_width, key=join_key)
+        self.policy = Layer(head_width, actions, key=policy_key, gain=1e-4)
+        self.value = Layer(head_width, 1, key=value_key, gain=1e-4)
 
     def __call__(self, observation: Array) -> tuple[Array, Array]:
         batch = observation.shape[: observation.ndim - len(self.shape)]

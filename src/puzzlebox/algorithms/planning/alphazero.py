@@ -66,7 +66,7 @@ class AlphaZero(eqx.Module):
     dirichlet: float = param(0.3, "puct: concentration of the root's noise", low=1e-3)
     noise: float = param(0.25, "puct: share of the root's noise", low=0.0, high=1.0)
     exploration: float = param(1.25, "puct: c, the weight of likely and little visited moves", low=0.0)
-    sampled_moves: int = param(0, "first moves of a game that are drawn from the improved policy", low=0)
+    sampled_moves: int = param(0, "first moves of a game drawn from the improved policy; puct needs some", low=0)
     random_moves: int = param(2, "first moves of a game that are random: a number from 0 to this", low=0)
     search_share: float = param(
         0.0, "share of the search's value in the value target; the rest is z", low=0.0, high=1.0
@@ -86,6 +86,7 @@ class AlphaZero(eqx.Module):
     network: str = param("mlp", "conv sees the board as a picture, mlp as a list", choices=("conv", "mlp"))
     width: int = param(128, "channels of conv, numbers of mlp", low=1)
     blocks: int = param(2, "residual blocks", low=0)
+    head_width: int = param(64, "numbers in which both heads see the whole board", low=1)
 
     def __check_init__(self):
         check_fields(self)
@@ -113,6 +114,7 @@ class AlphaZero(eqx.Module):
             conv=self.network == "conv",
             width=self.width,
             num_blocks=self.blocks,
+            head_width=self.head_width,
             key=net_key,
         )
         example = jax.eval_shape(lambda worlds: self._play(net, worlds, key)[1], worlds)
@@ -146,7 +148,11 @@ class AlphaZero(eqx.Module):
         return state.average(observation)
 
     def search(self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int) -> Found:
-        """The best move of one agent in ``B`` positions, as it plays when it is not learning: without noise."""
+        """The best move of one agent in ``B`` positions, as it plays when it is not learning: without noise.
+
+        The same position, the same move: ``key`` is not used.
+        """
+        key = jax.random.key(0)
         root, model = search.known_rules(self.env, state.average, game_states, positions)
         if self.search_by == "puct":
             return search.puct(
