@@ -39,7 +39,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "capacity": 131_072,
     },
     ("muzero", "tic_tac_toe"): {
-        "steps": 100_000,
+        "steps": 200_000,
         "num_envs": 64,
         "td_steps": 9,
         "discount": 1.0,

@@ -78,7 +78,7 @@ class MuZero(eqx.Module):
     """Tree search on a learned model, for discrete actions and board games."""
 
     env: Any
-    steps: int = param(100_000, "environment steps of the whole training", low=1)
+    steps: int = param(50_000, "environment steps of the whole training", low=1)
     num_envs: int = param(32, "parallel worlds", low=1)
     num_steps: int = param(4, "steps per world and iteration", low=1)
     num_simulations: int = param(16, "moves that the search tries out in its model before each step", low=1)
@@ -89,9 +89,9 @@ class MuZero(eqx.Module):
     unroll_steps: int = param(5, "K, how many steps the model is unrolled when it learns", low=1)
     td_steps: int = param(10, "n, the rewards in a value target before the search's value is used", low=1)
     random_moves: int = param(0, "in games, at most so many random moves open a game", low=0)
-    reanalyse: float = param(1.0, "remembered steps searched again per step played", low=0.0)
-    learning_rate: float = param(2e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
-    discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
+    reanalyse: int = param(1, "remembered steps searched again per step played", low=0)
+    learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
+    discount: float = param(0.997, "γ, the weight of the next reward", low=0.0, high=1.0)
     value_coef: float = param(0.5, "weight of the value's loss", low=0.0)
     max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)
     value_limit: float = param(300.0, "the largest reward or value the categories reach", low=0.01)
@@ -152,7 +152,7 @@ class MuZero(eqx.Module):
 
         def policy(observation: Array, key: Key) -> Array:
             batch = observation.shape[: observation.ndim - len(shape)]
-            found = self._search(state.net, observation.reshape(-1, *shape), None, key, noise=0.0 if greedy else 1.0)
+            found = self.plan(state.net, observation.reshape(-1, *shape), None, key, noise=0.0 if greedy else 1.0)
             return found.action.reshape(batch)
 
         return policy
@@ -166,7 +166,7 @@ class MuZero(eqx.Module):
         self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int | None = None
     ) -> Found:
         """The move for each of ``B`` positions of a game, without noise; the states of the game are not looked at."""
-        return self._search(
+        return self.plan(
             state.net, positions.observation, positions.legal, key, noise=0.0, num_simulations=num_simulations
         )
 
@@ -182,7 +182,7 @@ class MuZero(eqx.Module):
             return self_play.start(self.env, self.num_envs, key, self.random_moves)
         return start(vectorize(self.env, self.num_envs), key)
 
-    def _search(
+    def plan(
         self,
         net: WorldModel,
         observation: Array,
@@ -218,7 +218,7 @@ class MuZero(eqx.Module):
         env = vectorize(self.env, self.num_envs)
 
         def act(observation: Array, key: Key) -> tuple[Array, Found]:
-            found = self._search(state.net, observation, None, key)
+            found = self.plan(state.net, observation, None, key)
             return found.action, found
 
         worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, key)
@@ -240,7 +240,7 @@ class MuZero(eqx.Module):
 
     def _play_game(self, state: State, key: Key) -> tuple[Games, Step, Metrics]:
         def choose(_: Any, positions: Position, length: Array, key: Key) -> Found:
-            return self._search(state.net, positions.observation, positions.legal, key)
+            return self.plan(state.net, positions.observation, positions.legal, key)
 
         games, trajectory, searched, metrics = self_play.self_play(
             choose, self.env, state.worlds, self.num_steps, key, self.random_moves
@@ -262,14 +262,13 @@ class MuZero(eqx.Module):
 
     def _reanalyse(self, net: WorldModel, replay: Sequences, key: Key) -> Sequences:
         """Searches remembered positions with the present network; their new policies and values replace the old."""
-        count = round(self.reanalyse * self.iteration_steps)
-        if not count:
+        if self.reanalyse == 0:
             return replay
         place_key, search_key = jax.random.split(key)
-        row, world = sequences.draw(replay, place_key, count, 1)
+        row, world = sequences.draw(replay, place_key, self.reanalyse * self.iteration_steps, 1)
         steps = replay.storage
         observation, legal = sequences.read((steps.observation, steps.legal), row, world, 1)
-        found = self._search(net, observation[0], legal[0], search_key)
+        found = self.plan(net, observation[0], legal[0], search_key)
         place = row % self._rows, world
         policy, value = steps.policy.at[place].set(found.weights), steps.value.at[place].set(found.value)
         steps = steps._replace(policy=policy, value=value)
