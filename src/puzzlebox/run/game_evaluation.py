@@ -14,6 +14,8 @@ import numpy as np
 
 from puzzlebox.errors import UsageError
 from puzzlebox.run.agents import Agents
+from puzzlebox.run.agreement import agreement, mean
+from puzzlebox.run.agreement import words as agreement_words
 from puzzlebox.run.arena import named, words
 from puzzlebox.run.directory import Run, write_json
 from puzzlebox.run.match import Boards, Record, play
@@ -27,7 +29,7 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
     """Every agent plays ``episodes`` games (rounded up to an even number) against each opponent, or alone.
 
     Writes ``evaluation.json`` and returns the figures: those that every run has, and ``against`` with games won, drawn
-    and lost by all agents together, from each side.
+    and lost by all agents together, from each side; in Connect 4 also ``held_positions``, see `agreement`.
     """
     config = run.config
     boards = Boards(agents.algorithm.env)  # type: ignore[attr-defined]
@@ -48,7 +50,9 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
     greedy = {"episode_returns": outcomes.tolist(), "episode_lengths": lengths, "episodes_cut": 0}
     record = {"steps": steps, "episodes": 2 * half, "seed": seed, "greedy": greedy}
     against = {rival.name: totals(matches[rival.name]) for rival in rivals}
-    write_json(run.path / "evaluation.json", record | {"against": against})
+    held = mean([agreement(player, boards.game, jax.random.key(seed)) for player in players])
+    held = {"held_positions": held} if held else {}
+    write_json(run.path / "evaluation.json", record | {"against": against} | held)
     summary = summarise(outcomes.mean(1))
     return {
         "algorithm": config["algorithm"],
@@ -65,7 +69,7 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
         "length_mean": float(np.mean(lengths)),
         "run": str(run.path),
         "against": against,
-    }
+    } | held
 
 
 def opponents(boards: Boards) -> list[Player]:
@@ -109,4 +113,5 @@ def lines(figures: dict[str, Any]) -> list[str]:
         f"against {name:8} beginning: {words(row['as_first'])}; second: {words(row['as_second'])}"
         for name, row in figures["against"].items()
     ]
+    out += [agreement_words(figures["held_positions"])] if "held_positions" in figures else []
     return out or [f"return IQM {figures['return_iqm']:.1f}, mean {figures['return_mean']:.1f}"]
