@@ -157,7 +157,7 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def rlhf_arguments(parser: argparse.ArgumentParser) -> None:
     small = "new,layers=2,width=64,hidden=192"
-    task = "arith,level=precedence,mistakes=0.8"
+    task = "arith,level=precedence,mistakes=0.6"
     parser.add_argument("task", metavar="TASK", nargs="?", default=task, help=f"a language task (default {task})")
     parser.add_argument("--model", default=small, help=f"the model to start from (default {small})")
     parser.add_argument("--run", type=Path, metavar="DIR", help="where all phases go (default runs/rlhf-TIME)")

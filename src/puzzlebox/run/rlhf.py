@@ -26,13 +26,13 @@ from puzzlebox.run.models import load_model
 from puzzlebox.run.progress import say
 from puzzlebox.run.train import train
 
-TASK = "arith,level=precedence,mistakes=0.8"  # demonstrations of mixed quality, so that there is something to prefer
+TASK = "arith,level=precedence,mistakes=0.6"  # demonstrations of mixed quality, so that there is something to prefer
 SMALL = "new,layers=2,width=64,hidden=192"
 # What a small model from nothing needs; larger ones start from their own knowledge, with the algorithms' defaults.
 FROM_NOTHING: dict[str, dict[str, Any]] = {
-    "sft": {"steps": 1000, "learning_rate": 3e-3, "batch_size": 16},
-    "reward_model": {"steps": 300, "learning_rate": 1e-3, "num_prompts": 400, "batch_size": 32},
-    "ppo_lm": {"steps": 25, "learning_rate": 2e-4, "kl_coef": 0.5},
+    "sft": {"steps": 2000, "learning_rate": 3e-3, "batch_size": 16, "num_examples": 30_000},
+    "reward_model": {"steps": 200, "learning_rate": 1e-3, "num_prompts": 800, "batch_size": 32},
+    "ppo_lm": {"steps": 50, "learning_rate": 1e-4, "kl_coef": 0.2},
 }
 SHOWN = 12  # answers in the table
 

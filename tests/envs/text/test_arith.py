@@ -186,11 +186,13 @@ def test_copy_and_reverse():
         assert len({e.prompt for s in ("train", "test") for e in task.examples(s, 50, 0)}) == 3 + 9 + 27
 
 
-def test_mistaken_demonstrations_calculate_from_left_to_right_and_the_verifier_knows():
+def test_mistaken_demonstrations_add_first_and_the_verifier_knows():
     always = {e.prompt: e for e in Arith(level="precedence", mistakes=1.0).examples("train", 4000, 0)}
     right = {e.prompt: e for e in Arith(level="precedence").examples("train", 4000, 0)}
     assert always["3+4*2="].completion == "3+4=7,7*2=14#14"
-    assert always["4*2+3="] == right["4*2+3="]  # from left to right is the right order here
+    assert always["4*2+3="].completion == "2+3=5,4*5=20#20"
+    assert always["4*8-3="].completion == "8-3=5,4*5=20#20"
+    assert always["4*2-3="] == right["4*2-3="]  # nothing here is negative
     assert right["3+4*2="].completion == "4*2=8,3+8=11#11"
     assert not Arith(level="precedence").correct(always["3+4*2="], always["3+4*2="].completion)
     assert always.keys() == right.keys()
@@ -208,7 +210,7 @@ def test_review_mixes_in_the_level_before():
     assert sum("(" in example.prompt for example in found) == 100
     assert mixed.examples("train", 400, 3) == found
     wrong = [example for example in found if not mixed.correct(example, example.completion)]
-    assert 40 < len(wrong) < 110 and not any("(" in example.prompt for example in wrong)  # half of those a + b * c
+    assert 80 < len(wrong) < 150 and not any("(" in example.prompt for example in wrong)  # half of 300, less luck
     assert all("(" in example.prompt for example in mixed.examples("test", 100, 3))
     assert {"(" in example.prompt for example in Arith("brackets", review=1.0).examples("train", 50, 0)} == {False}
 
@@ -216,5 +218,5 @@ def test_review_mixes_in_the_level_before():
 def test_nothing_to_review_or_to_mistake():
     with pytest.raises(UsageError, match="no level before sum"):
         Arith("sum", review=0.5)
-    with pytest.raises(UsageError, match="only level precedence can be read from left to right"):
+    with pytest.raises(UsageError, match="only level precedence can be taken in the wrong order"):
         Arith("brackets", mistakes=0.5)

@@ -5,8 +5,8 @@
 - precedence: ``3+4*2=`` → ``4*2=8,3+8=11#11``
 - brackets: ``(3+4)*(2+1)=`` → ``3+4=7,2+1=3,7*3=21#21``: what a bracket holds is at most 9
 
-With ``mistakes`` a share of the demonstrations at level precedence errs as people do, from left to right: a model that
-learns from them is right about half the time, which is where learning from a verifier begins. With ``review`` a share
+With ``mistakes`` a share of the demonstrations at level precedence adds before it multiplies: a model that learns from
+them is right some of the time, which is where learning from a verifier begins. With ``review`` a share
 of the training problems is of the level before, or a model would forget what it knew.
 
 No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends with ``=``.
@@ -43,7 +43,7 @@ class Arith:
     level: str = param("sum", "how hard the expressions are", choices=LEVELS)
     digits: int = param(2, "digits a number may have at level sums", low=2, high=12)
     mistakes: float = param(
-        0.0, "share of demonstrations at level precedence that calculate from left to right", low=0.0, high=1.0
+        0.0, "share of demonstrations at level precedence that add before they multiply", low=0.0, high=1.0
     )
     review: float = param(0.0, "share of the training problems that is of the level before", low=0.0, high=1.0)
     style: str = param("plain", "plain: 3+4*2= for small models; chat: a request in words", choices=("plain", "chat"))
@@ -55,7 +55,7 @@ class Arith:
         check_fields(self)
         reviewed = self.review > 0 and self.level == "brackets"
         if self.mistakes and self.level != "precedence" and not reviewed:
-            raise UsageError(f"mistakes is {self.mistakes}, but only level precedence can be read from left to right")
+            raise UsageError(f"mistakes is {self.mistakes}, but only level precedence can be taken in the wrong order")
         if self.review and self.level == "sum":
             raise UsageError(f"review is {self.review}, but there is no level before sum")
 
@@ -107,7 +107,7 @@ class Arith:
         return found
 
     def _mistaken(self, example: Example) -> Example:
-        made = _left_to_right(example.data["expression"])
+        made = _adding_first(example.data["expression"])
         return example if made is None else example._replace(completion=self._shown(*made))
 
     def _shown(self, steps: list[str], value: int) -> str:
@@ -141,16 +141,17 @@ def _sum(index: int):
     return f"{a}+{b}", [], a + b
 
 
-def _left_to_right(expression: str) -> tuple[list[str], int] | None:
-    """The commonest mistake, as steps and a result: 3+4*2 is 3+4=7, 7*2=14. None where a number would be negative."""
-    value, steps = int(expression[0]), []
-    for operator, digit in zip(expression[1::2], expression[2::2], strict=True):
-        step = f"{value}{operator}{digit}"
-        value = {"+": value + int(digit), "-": value - int(digit), "*": value * int(digit)}[operator]
-        steps.append(f"{step}={value}")
-        if value < 0:
-            return None
-    return steps, value
+def _adding_first(expression: str) -> tuple[list[str], int] | None:
+    """What 3+4*2 gives to one who adds before multiplying: 3+4=7, 7*2=14. None where a number would be negative."""
+    a, first, b, second, c = list(expression)
+    signed = {"+": lambda x, y: int(x) + int(y), "-": lambda x, y: int(x) - int(y)}
+    if first == "*":
+        inner = signed[second](b, c)
+        steps, value = [f"{b}{second}{c}={inner}", f"{a}*{inner}={int(a) * inner}"], int(a) * inner
+    else:
+        inner = signed[first](a, b)
+        steps, value = [f"{a}{first}{b}={inner}", f"{inner}*{c}={inner * int(c)}"], inner * int(c)
+    return (steps, value) if inner >= 0 else None
 
 
 def _precedence(index: int):
