@@ -1,4 +1,4 @@
-"""A language model as a policy: a token is an action, a sentence a trajectory. From nothing to a verifier's reward."""
+"""A language model as a policy: a token is an action, a sentence a trajectory. RLHF from nothing, and GRPO."""
 
 from __future__ import annotations
 
@@ -8,67 +8,86 @@ from typing import Any
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.run.chapters import Chapter, Context, command
 from puzzlebox.run.page import Check, Equation, Picture, Row, Table, Tile
-from puzzlebox.run.rlhf import SMALL, answers
+from puzzlebox.run.rlhf import answers, rlhf
 from puzzlebox.run.train import train
 from puzzlebox.run.winrate import winrate
 
-MISTAKEN = "arith,level=precedence,mistakes=0.8"
 TASK = "arith,level=precedence"
-SFT: dict[str, Any] = {"model": SMALL, "steps": 1000, "learning_rate": 3e-3, "batch_size": 16}
-GRPO: dict[str, Any] = {"steps": 60, "learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4}
 PROBLEMS, SHOWN = 400, 8
 MARKS = {True: "✓", False: "✗"}
 
 
 def language(context: Context) -> Chapter:
-    """SFT on imperfect demonstrations, then GRPO with a calculator as the judge; both answer new problems."""
-    sft, grpo = context.folder / "sft", context.folder / "grpo"
-    before = train("sft", MISTAKEN, run=sft, episodes=PROBLEMS, **SFT)
-    after = train("grpo", TASK, run=grpo, model=str(sft), episodes=PROBLEMS, **GRPO)
-    preferred = winrate(str(grpo), str(sft), task=TASK, problems=PROBLEMS)
-    low, high = preferred["win_rate_ci"]
-    table = answers(make_text(TASK), {"before": str(sft), "after": str(grpo)}, seed=0)[:SHOWN]
-    rows = [[r["prompt"], *(f"{r[n]} {MARKS[r[f'{n}_correct']]}" for n in ("before", "after"))] for r in table]
+    """The four phases of RLHF on a small model, and GRPO with a calculator in the reward model's place."""
+    figures = rlhf(run=context.folder / "rlhf", episodes=PROBLEMS)
+    sft, learned = figures["runs"]["sft"], figures["runs"]["ppo_lm"]
+    grpo = context.folder / "grpo"
+    after = train("grpo", TASK, run=grpo, model=sft, episodes=PROBLEMS)
+    verified = winrate(str(grpo), sft, task=TASK, problems=PROBLEMS)
+    accuracy = {
+        "SFT": figures["accuracy_before"],
+        "RLHF": figures["accuracy_after"],
+        "GRPO": after["accuracy"],
+    }
+    models = {"SFT": sft, "RLHF": learned, "GRPO": str(grpo)}
+    table = answers(make_text(TASK), models, seed=0)[:SHOWN]
+    rows = [[row["prompt"], *(f"{row[name]} {MARKS[row[f'{name}_correct']]}" for name in models)] for row in table]
     return Chapter(
-        headline=f"right answers {before['accuracy']:.0%} → {after['accuracy']:.0%}; against the SFT model "
-        f"{preferred['win_rate']:.0%} won ({low:.0%} to {high:.0%})",
+        headline="right answers: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in accuracy.items())
+        + f"; RLHF preferred to SFT in {_span(figures['winrate'])}, GRPO in {_span(verified)}",
         blocks=[
             "A language model is a policy: what was written so far is the state, the next token is the action, a whole "
             "answer is a trajectory. This one has two layers and starts from random numbers. It reads `3+4*2=` and "
             "writes its steps and the result, `4*2=8,3+8=11#11`.",
-            "First it imitates demonstrations (SFT). As on the web, many of them are wrong: four in five calculate "
-            "from left to right. Then it answers every problem eight times and a calculator says which answers are "
-            "right (GRPO): what beats the average of its eight becomes more probable. The loss is PPO's, as for the "
-            "pole above; the group takes the place of the critic.",
+            "RLHF has four phases. The model imitates demonstrations (SFT); as on the web, many are wrong: three in "
+            "five add before they multiply. A reward model learns from comparisons which of two answers is better. PPO "
+            "raises that reward and pays for leaving the SFT model behind. Then both answer new problems. The loss is "
+            "the one of the pole above.",
+            "Where a program can check answers, no reward model is needed: every problem is answered eight times, and "
+            "what beats the average of its eight becomes more probable (GRPO). A learned reward can be fooled; a "
+            "calculator cannot.",
             Equation(
-                "A = ( r − mean of the group ) / std of the group\n"
-                "L = − min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ),   ρ = π(token | text so far) / π_old(token | text so far)",
-                "r is 1 for a right answer and 0 for any other; every token of an answer gets the same A.",
+                "PPO on sentences:  r = reward model(answer) − β log( π(token) / π_SFT(token) ),   A = GAE(r, V)\n"
+                "GRPO:              A = ( r − mean of the group ) / std of the group\n"
+                "both:              L = − min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ),   ρ = π(token) / π_old(token)",
+                "With GRPO r is 1 for a right answer, else 0, and every token of an answer gets the same A.",
             ),
-            Row([_curve(sft, "SFT: the loss per token"), _curve(grpo, "GRPO: the share of right answers, sampled")]),
-            Table(["problem", "after SFT", "after GRPO"], rows, "New problems, likeliest answers."),
+            Row(
+                [
+                    _curve(Path(learned), "PPO: what the reward model gives"),
+                    _curve(grpo, "GRPO: the share of right answers, sampled"),
+                ]
+            ),
+            Table(["problem", *(f"after {name}" for name in models)], rows, "New problems, likeliest answers."),
         ],
         checks=[
             Check(
-                f"GRPO's answers beat those of the SFT model: {preferred['win_rate']:.1%} won, interval above one half",
-                low > 0.5,
-            ),
+                f"{name} answers better than the SFT model: {found['win_rate']:.1%} won, interval above one half",
+                found["win_rate_ci"][0] > 0.5,
+            )
+            for name, found in (("RLHF", figures["winrate"]), ("GRPO", verified))
         ],
         protocol=f"One seed; {PROBLEMS} problems that were never trained on; likeliest answers, judged by a "
         "calculator, ties count half; 95% bootstrap interval over problems.",
         commands=[
-            command("sft", MISTAKEN, run="runs/sft", **SFT),
-            command("grpo", TASK, model="runs/sft", run="runs/grpo", **GRPO),
-            f"puzzlebox winrate runs/grpo runs/sft --task {TASK}",
+            "puzzlebox rlhf --run runs/rlhf",
+            command("grpo", TASK, model="runs/rlhf/sft", run="runs/grpo"),
+            f"puzzlebox winrate runs/grpo runs/rlhf/sft --task {TASK}",
         ],
-        figures={"accuracy_before": before["accuracy"], "accuracy_after": after["accuracy"], "winrate": preferred},
+        figures={"accuracy": accuracy, "winrate_rlhf": figures["winrate"], "winrate_grpo": verified},
         tiles=[
             Tile(
-                f"{before['accuracy']:.0%} → {after['accuracy']:.0%}",
+                f"{accuracy['SFT']:.0%} → {accuracy['GRPO']:.0%}",
                 "right answers of a language model, before and after it learned from a verifier",
             )
         ],
     )
+
+
+def _span(found: dict[str, Any]) -> str:
+    low, high = found["win_rate_ci"]
+    return f"{found['win_rate']:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _curve(run: Path, alt: str) -> Picture:

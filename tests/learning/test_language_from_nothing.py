@@ -1,0 +1,53 @@
+"""A small decoder from random numbers: demonstrations of mixed quality, then whatever tells right from wrong.
+
+Two levels of arithmetic and mostly mistaken demonstrations make a model that is right on about half of the problems;
+every algorithm starts from it with its own preset. All figures are of likeliest answers to 400 held-out problems.
+"""
+
+import pytest
+
+from puzzlebox.run.language_evaluation import evaluate_model
+from puzzlebox.run.train import train
+from puzzlebox.run.winrate import winrate
+
+START = "arith,level=brackets,review=0.99,mistakes=0.6"
+TASK, HARDER = "arith,level=precedence", "arith,level=brackets"
+PROBLEMS = 400
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "sft"
+    train("sft", START, model="new,layers=2,width=64,hidden=192", run=path, episodes=PROBLEMS, quiet=True)
+    return str(path)
+
+
+def trained(name, start, tmp_path, **options):
+    figures = train(name, TASK, model=start, run=tmp_path / name, episodes=PROBLEMS, quiet=True, **options)
+    print(name, figures["accuracy"], figures["accuracy_ci"], f"{figures['seconds']:.0f} s")
+    return str(tmp_path / name), figures["accuracy"]
+
+
+def test_the_start_is_right_on_about_half(start):
+    accuracy = evaluate_model(start, task=TASK, problems=PROBLEMS)["accuracy"]
+    print("sft", accuracy)
+    assert 0.3 <= accuracy <= 0.6
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo_lm", "remax"])
+def test_a_verifier_takes_it_to_nine_in_ten(name, start, tmp_path):
+    assert trained(name, start, tmp_path)[1] >= 0.9
+
+
+def test_star_goes_on_to_brackets(start, tmp_path):
+    path, accuracy = trained("star", start, tmp_path, next_level=0.9)
+    harder = evaluate_model(path, task=HARDER, problems=PROBLEMS)["accuracy"]
+    print("star at brackets", harder)
+    assert accuracy >= 0.9 and harder >= 0.8
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_preferences_beat_the_model_they_began_with(name, start, tmp_path):
+    met = winrate(trained(name, start, tmp_path)[0], start, task=TASK, problems=PROBLEMS)
+    print(name, "won", met["win_rate"], met["win_rate_ci"])
+    assert met["win_rate_ci"][0] > 0.5
