@@ -133,6 +133,14 @@ class PgxGame(eqx.Module):
             raise UsageError(f"'{text}' is no legal move here; legal are {len(names)}, the nearest: {', '.join(near)}")
         return names[text.strip()]
 
+    def from_text(self, text: str) -> tuple[PgxState, Position]:
+        """The position of a FEN, in chess and Gardner chess. Raises UsageError for one that cannot be read."""
+        pgx = pgx_text.read_fen(self.name, text)
+        white_moves = text.split()[1] == "w"
+        first = pgx.current_player if white_moves else 1 - pgx.current_player
+        state = PgxState(pgx, first.astype(jnp.int32))
+        return state, self.position(state)
+
     def _to_move(self, state: PgxState) -> int:
         return int(state.pgx.current_player != state.first)
 
