@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
@@ -127,3 +128,42 @@ def test_only_files_have_broken_rows(words, message):
     code, out, err = puzzlebox(*words)
     assert (code, out, err.count("\n")) == (2, None, 1)
     assert message in err
+
+
+def test_a_model_that_cannot_be_read_is_one_line(folder):
+    figures("export", MODEL, "--to", "hf", "--out", folder / "whole", "--json")
+    weights = (folder / "whole" / "model.safetensors").read_bytes()
+    described = json.loads((folder / "whole" / "config.json").read_text())
+    broken = {
+        "truncated": (weights[:-100], described, "model.safetensors is damaged or was not downloaded whole"),
+        "mamba": (weights, described | {"model_type": "mamba"}, "has model_type 'mamba'; supported are: llama, "),
+        "wider": (
+            weights,
+            described | {"hidden_size": 32},
+            "embed_tokens.weight has shape (258, 16), its",
+        ),
+    }
+    for name, (data, config, message) in broken.items():
+        shutil.copytree(folder / "whole", folder / name)
+        (folder / name / "model.safetensors").write_bytes(data)
+        (folder / name / "config.json").write_text(json.dumps(config))
+        for words in (("generate", folder / name, "--prompt", "a"), ("train", "sft", "tiny", "--model", folder / name)):
+            code, out, err = puzzlebox(*words)
+            assert (code, out, err.count("\n")) == (2, None, 1)
+            assert message in err
+
+
+def test_a_reward_that_is_no_number_stops_the_run_which_goes_on_once_it_is_mended(folder, file):
+    (folder / "mine.py").write_text(
+        "def score(completions, **columns):\n    return [float('nan')] * len(completions)\n"
+    )
+    task, run = f"{file},skip_bad=true,max_tokens=4,reward={folder / 'mine.py'}:score", folder / "nan"
+    flags = ["--model", MODEL, "--steps", "1", "--num-prompts", "2", "--group-size", "4", *SMALL]
+    exit_code, out, err = puzzlebox("train", "grpo", task, "--run", run, *flags)
+    assert (exit_code, out) == (1, None)
+    last = f"puzzlebox: {folder / 'mine.py'}:score returned nan for row 0; every reward must be a finite number"
+    assert err.splitlines()[-1] == last
+    (folder / "mine.py").write_text(
+        "def score(completions, **columns):\n    return [len(set(t)) for t in completions]\n"
+    )
+    assert figures("resume", run, "--json")["steps"] == 1
