@@ -45,10 +45,9 @@ def test_random_games_have_their_exact_mean(moves, cells):
     board = [0] * 9
     for ply, cell in enumerate(cells):
         board[cell] = 1 if ply % 2 == 0 else -1
-    states, positions = batch(*[moves] * 4000)
-    paid = np.asarray(
-        jax.jit(lambda s, p: playout(GAME, s, p.legal, p.terminated, jax.random.key(1)))(states, positions)
-    )
+    states, positions = jax.tree.map(lambda x: jnp.repeat(x, 4000, axis=0), batch(moves))
+    play = jax.jit(lambda states, positions, key: playout(GAME, states, positions.legal, positions.terminated, key))
+    paid = np.asarray(play(states, positions, jax.random.key(1)))
     assert (paid.sum(-1) == 0).all()
     assert paid[:, 0].mean() == pytest.approx(random_outcome(tuple(board), len(cells) % 2), abs=4 / np.sqrt(4000))
 

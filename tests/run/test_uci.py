@@ -70,6 +70,20 @@ def test_fen_and_what_cannot_be(engine):
     assert said[0].startswith("info string this board has")
 
 
+@pytest.mark.parametrize(
+    "fen",
+    [
+        "8/8/8/8/8/8/8/8 w - - 0 1",
+        "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBN w KQkq - 0 1",
+        "k7/8/8/8/8/8/8/7K x",
+        "hello",
+    ],
+)
+def test_what_is_no_fen(fen):
+    with pytest.raises(UsageError, match="is no FEN"):
+        make("pgx:chess").from_text(fen)
+
+
 def test_the_end_of_a_game_has_no_move(engine):
     said, _ = answer(engine, "position startpos moves 0 3 1 4 2", "go nodes 100")
     assert said == ["bestmove 0000"]

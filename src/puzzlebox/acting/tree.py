@@ -18,11 +18,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.uct import playout
-from puzzlebox.types import Game, Key, Position
+from puzzlebox.types import Array, Game, Key, Position
 
 EXPLORATION = 1.25
 
@@ -72,12 +74,11 @@ def grow(
     game: Game, state: Any, position: Position, evaluate: Evaluate, key: Key, num_simulations: int, score: Score
 ) -> Node:
     """The tree of ``num_simulations`` simulations from a position that is not the end of its game; returns the root."""
-    step = jax.jit(game.step)
     root = Node(state=state, position=position)
     _expand(root, evaluate(state, position, jax.random.fold_in(key, 0)).prior)
     for number in range(1, num_simulations + 1):
         step_key, guess_key = jax.random.split(jax.random.fold_in(key, number))
-        path = _select(root, score, step, step_key)
+        path = _select(game, root, score, step_key)
         leaf = path[-1]
         outcome = leaf.paid
         if not leaf.terminated:
@@ -106,14 +107,9 @@ def uct(parent: Node, child: Node) -> float:
 def random_games(game: Game) -> Evaluate:
     """Every legal move alike; the outcome is that of one random game."""
 
-    @jax.jit
-    def play(state: Any, position: Position, key: Key):
-        one = jax.tree.map(lambda x: x[None], state)
-        return playout(game, one, position.legal[None], position.terminated[None], key)[0]
-
     def evaluate(state: Any, position: Position, key: Key) -> Guess:
         legal = np.asarray(position.legal, np.float64)
-        return Guess(legal / legal.sum(), np.asarray(play(state, position, key), np.float64))
+        return Guess(legal / legal.sum(), np.asarray(_random_game(game, state, position, key), np.float64))
 
     return evaluate
 
@@ -140,7 +136,7 @@ def best(root: Node) -> int:
     return max(root.children, key=lambda a: (root.children[a].visits, root.children[a].value(root.player)))
 
 
-def _select(root: Node, score: Score, step: Callable, key: Key) -> list[Node]:
+def _select(game: Game, root: Node, score: Score, key: Key) -> list[Node]:
     """The nodes from the root to one that has no children yet; its position is computed where it is new."""
     path = [root]
     while path[-1].children:
@@ -148,7 +144,7 @@ def _select(root: Node, score: Score, step: Callable, key: Key) -> list[Node]:
         action = max(parent.children, key=lambda a: score(parent, parent.children[a]))
         child = parent.children[action]
         if child.position is None:
-            child.state, position = step(parent.state, action, key)
+            child.state, position = _step(game, parent.state, jnp.int32(action), key)
             child.position = jax.tree.map(np.asarray, position)
             child.paid = parent.paid + position.reward
         path.append(child)
@@ -160,3 +156,16 @@ def _expand(node: Node, prior: np.ndarray) -> None:
     assert node.position is not None
     if not node.terminated:
         node.children = {int(a): Node(prior=float(prior[a])) for a in np.flatnonzero(node.position.legal)}
+
+
+@eqx.filter_jit
+def _step(game: Game, state: Any, action: Array, key: Key) -> tuple[Any, Position]:
+    return game.step(state, action, key)
+
+
+@eqx.filter_jit
+def _random_game(game: Game, state: Any, position: Position, key: Key) -> Array:
+    states, legal, terminated = jax.tree.map(
+        lambda x: jnp.asarray(x)[None], (state, position.legal, position.terminated)
+    )
+    return playout(game, states, legal, terminated, key)[0]

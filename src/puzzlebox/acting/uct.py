@@ -5,8 +5,9 @@ result into every position it came through:
 
     choose a with the highest  Q(s, a) + c √( ln N(s) / N(s, a) ),  what was never tried first
 
-Departures: none in the search; ties are broken at random. c is 1 by default: of 0.5, 0.7, 1, 1.4 and 2 it played
-Connect 4 best at 1,000 simulations with outcomes of −1, 0 and 1.
+c is √2 by default, for outcomes from −1 to 1. Of 0.5, 0.7, 1, √2, 2 and 2.8 all from 1 up choose a move that keeps the
+result in 92 to 93% of random Connect 4 positions with 1,000 simulations; in tic-tac-toe √2 is the best, with 99.8%.
+Ties are broken at random.
 
 `B` trees grow at once, as arrays with one row per position. Every tree walks down in lockstep: a walk that has arrived
 waits. (Under `vmap` a loop would copy whole trees each step; here only the rows that change are written.)
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 
 from puzzlebox.types import Array, Game, Key, Position
 
-EXPLORATION = 1.0
+EXPLORATION = 2**0.5
 
 
 class Forest(NamedTuple):

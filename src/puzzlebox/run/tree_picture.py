@@ -27,13 +27,17 @@ from puzzlebox.run.grid_pictures import INK, save
 from puzzlebox.run.trained import open_trained, read_name, shipped
 from puzzlebox.types import Game
 
-SHOWN = 28  # boxes; the rest is told in words
+SHOWN = 22  # boxes; the rest is counted
 DEEPEST = 4  # moves below the root
+FEWEST = 2  # visits of a box below the first moves
 BOX, CAPTION = 0.84, 0.50  # side of a board and height of the words, in units of the distance between boxes
 LEVEL = 1.85  # distance between levels
 UNIT = 0.98  # inches
 SCALE = LinearSegmentedColormap.from_list("outcome", ["#e58a80", "#fbfaf7", "#86c79a"])
 MAIN, STONE = "#D55E00", {1: "#1f5fa8", -1: "#c2452d"}
+
+
+Edge = dict[int, float]  # the outermost place on each level
 
 
 class Box(NamedTuple):
@@ -75,7 +79,7 @@ def draw_search(
     title = f"The search tree of one move: {simulations} simulations ({kind})"
     path = Path(out)
     with writing(path):
-        save(picture(game, root, title), path)
+        save(picture(game, root, title, prior=score is tree.puct), path)
     best = tree.best(root)
     ranked = sorted(root.children, key=lambda a: -root.children[a].visits)
     children = {
@@ -112,8 +116,8 @@ def guesses(player: str, env: str, game: Game) -> tuple[Evaluate, Score]:
     return tree.networks(lambda observation: trained.algorithm.predict(trained.state, observation)), tree.puct
 
 
-def picture(game: Game, root: Node, title: str = "") -> Figure:
-    """The most visited part of the tree, at most `SHOWN` boxes and `DEEPEST` moves deep."""
+def picture(game: Game, root: Node, title: str = "", prior: bool = True) -> Figure:
+    """The most visited part of the tree, at most `SHOWN` boxes and `DEEPEST` moves deep; ``prior``: with P."""
     boxes = arrange(root)
     width = max(box.x for box in boxes) + 1
     depth = max(box.depth for box in boxes)
@@ -130,38 +134,47 @@ def picture(game: Game, root: Node, title: str = "") -> Figure:
     for box in boxes:
         draw_line(axes, boxes, box, root.visits)
     for box in boxes:
-        draw_box(axes, game, boxes, box)
+        draw_box(axes, game, boxes, box, prior)
     figure.text(0.25 / size[0], 1 - 0.36 / size[1], title, color=INK, fontsize=13, weight="bold")
-    legend = "N visits · Q mean outcome for whoever moved there · P prior of the move · orange: the line of most visits"
+    legend = "N visits · Q mean outcome for whoever moved there" + " · P likelihood by the network" * prior
+    legend += " · +n more were visited · orange: the line of most visits"
     figure.text(0.25 / size[0], 1 - 0.66 / size[1], legend, color="#666666", fontsize=9)
     return figure
 
 
 def arrange(root: Node) -> list[Box]:
-    """The boxes to draw with their places, parents before children: leaves side by side, parents in their middle."""
+    """The boxes to draw with their places, parents before children and above their middle.
+
+    Subtrees are pushed together until they touch on some level (Reingold & Tilford 1981).
+    """
     chosen = most_visited(root)
     boxes: list[Box] = []
-    free = 0.0
 
-    def place(node: Node, depth: int, action: int | None, parent: int | None, main: bool) -> float:
-        nonlocal free
+    def place(node: Node, depth: int, action: int | None, parent: int | None, main: bool) -> tuple[Edge, Edge]:
+        """Places a subtree with its leftmost child at 0; returns its outer places per level, left and right."""
         index = len(boxes)
         shown = [(a, child) for a, child in node.children.items() if id(child) in chosen]
         hidden = sum(child.visits > 0 for child in node.children.values()) - len(shown)
         boxes.append(Box(node, 0.0, depth, action, parent, main, hidden))
-        best = max((child.visits for _, child in shown), default=0)
-        middle, marked = [], False
+        best = max(shown, key=lambda pair: pair[1].visits)[0] if shown else None
+        left: Edge = {}
+        right: Edge = {}
+        places = []
         for a, child in shown:
-            on = main and not marked and child.visits == best
-            marked = marked or on
-            middle.append(place(child, depth + 1, a, index, on))
-        x = (middle[0] + middle[-1]) / 2 if middle else free
-        free += 0.0 if middle else 1.0
+            first = len(boxes)
+            inner, outer = place(child, depth + 1, a, index, main and a == best)
+            shift = max((right[level] + 1 - inner[level] for level in inner if level in right), default=0.0)
+            for i in range(first, len(boxes)):
+                boxes[i] = boxes[i]._replace(x=boxes[i].x + shift)
+            left = {level: inner[level] + shift for level in inner} | left
+            right |= {level: outer[level] + shift for level in outer}
+            places.append(boxes[first].x)
+        x = (places[0] + places[-1]) / 2 if places else 0.0
         boxes[index] = boxes[index]._replace(x=x)
-        return x
+        return left | {depth: x}, right | {depth: x}
 
-    place(root, 0, None, None, True)
-    return boxes
+    left, _ = place(root, 0, None, None, True)
+    return [box._replace(x=box.x - min(left.values())) for box in boxes]
 
 
 def most_visited(root: Node) -> set[int]:
@@ -170,7 +183,7 @@ def most_visited(root: Node) -> set[int]:
     while edge and len(chosen) < SHOWN:
         node, depth = max(edge, key=lambda entry: (entry[0].visits, -entry[1]))
         edge = [entry for entry in edge if entry[0] is not node]
-        if node.visits:
+        if node.visits >= (FEWEST if depth > 1 else 1):
             chosen.add(id(node))
             edge += [(child, depth + 1) for child in node.children.values()] if depth < DEEPEST else []
     return chosen
@@ -190,7 +203,7 @@ def draw_line(axes: Axes, boxes: list[Box], box: Box, most: int) -> None:
     axes.plot(*curve.T, color=MAIN if box.main else "#b9bfc6", lw=width, zorder=1.5 if box.main else 1)
 
 
-def draw_box(axes: Axes, game: Game, boxes: list[Box], box: Box) -> None:
+def draw_box(axes: Axes, game: Game, boxes: list[Box], box: Box, prior: bool) -> None:
     """The board with its words below."""
     node, x, y = box.node, box.x, box.depth * LEVEL
     mover = boxes[box.parent].node.player if box.parent is not None else node.player
@@ -209,11 +222,12 @@ def draw_box(axes: Axes, game: Game, boxes: list[Box], box: Box) -> None:
         )
     )
     draw_board(axes, game, boxes, box)
-    words = [f"N {node.visits}  Q {value:+.2f}".replace("-", "−")]
-    words += [f"P {node.prior:.2f}" + (" · end" if node.terminated else "")] if box.parent is not None else []
-    if box.hidden:
-        words[-1] += f"{'  ·  ' if box.parent is None else ' '}+{box.hidden}"
-    axes.text(x, y + BOX / 2 + 0.05, "\n".join(words), ha="center", va="top", fontsize=7.2, color=INK, linespacing=1.25)
+    shown = f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
+    words = f"N {node.visits}  Q {shown}\n"
+    notes = [f"P {node.prior:.2f}"] if prior and box.parent is not None else []
+    notes += ["end"] if node.terminated else [f"+{box.hidden}"] if box.hidden else []
+    words += "  ".join(notes)
+    axes.text(x, y + BOX / 2 + 0.05, words, ha="center", va="top", fontsize=7.6, color=INK, linespacing=1.25)
 
 
 def draw_board(axes: Axes, game: Game, boxes: list[Box], box: Box) -> None:
