@@ -200,7 +200,7 @@ def draw_line(axes: Axes, boxes: list[Box], box: Box, most: int) -> None:
     path = np.array([[above.x, top], [above.x, bend], [box.x, bend], [box.x, bottom]])
     curve = _bezier(path)
     width = 0.7 + 5 * box.node.visits / max(most, 1)
-    axes.plot(*curve.T, color=MAIN if box.main else "#b9bfc6", lw=width, zorder=1.5 if box.main else 1)
+    axes.plot(*curve.T, color=MAIN if box.main else "#b9bfc6", lw=width, zorder=1.5 if box.main else 1, snap=False)
 
 
 def draw_box(axes: Axes, game: Game, boxes: list[Box], box: Box, prior: bool) -> None:
