@@ -32,7 +32,7 @@ SMALL = "new,layers=2,width=64,hidden=192"
 FROM_NOTHING: dict[str, dict[str, Any]] = {
     "sft": {"steps": 2000, "learning_rate": 3e-3, "batch_size": 16, "num_examples": 30_000},
     "reward_model": {"steps": 200, "learning_rate": 1e-3, "num_prompts": 800, "batch_size": 32},
-    "ppo_lm": {"steps": 50, "learning_rate": 1e-4, "kl_coef": 0.2},
+    "ppo_lm": {"steps": 50, "num_prompts": 64, "learning_rate": 1e-4, "kl_coef": 0.2},
 }
 SHOWN = 12  # answers in the table
 
