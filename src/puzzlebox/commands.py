@@ -162,6 +162,8 @@ def plot(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import plots
 
     pictures = [str(path) for run in arguments.runs for path in plots.plot_run(run, arguments.metric)]
+    if not arguments.metric:
+        pictures += [str(path) for run in arguments.runs for path in plots.plot_model(run)]
     if not arguments.json:
         print("\n".join(pictures))
     return {"pictures": pictures}

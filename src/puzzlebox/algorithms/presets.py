@@ -42,11 +42,14 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("muzero", "tic_tac_toe"): {
         "steps": 200_000,
         "num_envs": 64,
+        "num_updates": 64,
         "td_steps": 9,
         "discount": 1.0,
         "random_moves": 4,
         "value_limit": 1.0,
         "num_bins": 21,
+        "width": 128,
+        "hidden": (256,),
     },
     ("muzero", "connect_four"): {
         "steps": 1_000_000,

@@ -8,6 +8,7 @@ import numpy as np
 
 from puzzlebox.errors import UsageError
 from puzzlebox.run import figures
+from puzzlebox.run.checkpoint import list_checkpoints
 from puzzlebox.run.compare import groups, names, read, setting_label
 from puzzlebox.run.directory import Run
 from puzzlebox.run.figures import Curve
@@ -32,6 +33,16 @@ def plot_run(run: str | Path, metric: str = "") -> list[Path]:
     if config["sweep"] and (opened.path / "evaluation.json").exists():
         files += figures.save(sweep_figure(opened, title), opened.path / "sweep")
     return files
+
+
+def plot_model(run: str | Path) -> list[Path]:
+    """Draws what a learned model predicts beside what happens, where the run has learned one; returns the files."""
+    opened = Run.open(run)
+    if opened.config["algorithm"] != "muzero" or not list_checkpoints(opened.checkpoints):
+        return []
+    from puzzlebox.run.predictions import plot_predictions  # it plays, so it needs what training needs
+
+    return plot_predictions(run)
 
 
 def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[Path]:

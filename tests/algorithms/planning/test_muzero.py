@@ -1,0 +1,266 @@
+"""MuZero: targets by brute force, gradients by hand, and the probes."""
+
+import functools
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from puzzlebox.algorithms.planning.muzero import MuZero, Step, targets, unroll
+from puzzlebox.envs import make, probes
+from puzzlebox.errors import UsageError
+from puzzlebox.nets.muzero import WorldModel, scale, scale_gradient
+from puzzlebox.ops.two_hot import expected_value
+from puzzlebox.types import Timestep
+
+DISCOUNT = 0.8
+
+
+def window(rows, **columns):
+    """Steps of one world with zeros in what is not given, leaves ``[rows, 1]``."""
+    zeros = dict.fromkeys(Step._fields, np.zeros(rows)) | {"turn": np.ones(rows), "chosen": np.ones(rows)}
+    truths = ("terminated", "truncated", "chosen")
+    columns = {name: np.asarray(column, float) for name, column in (zeros | columns).items()}
+    return Step(**{n: jnp.asarray(c[:, None], bool if n in truths else jnp.float32) for n, c in columns.items()})
+
+
+def made(steps, td_steps, unroll_steps, discount=0.9):
+    policy = jnp.zeros((unroll_steps + 1, 1, 2))
+    found = targets(steps, policy, discount, td_steps, unroll_steps)
+    return jax.tree.map(lambda x: np.asarray(x[:, 0]), found)
+
+
+def brute(steps, discount, n, k):
+    """The value target of row k, one reward after the other, from the view of the player who moves there."""
+    total, sign = 0.0, 1.0
+    for i in range(n):
+        row = k + i
+        total += discount**i * sign * steps.reward[row]
+        sign *= steps.turn[row]
+        if steps.terminated[row]:
+            return total
+        if steps.truncated[row]:
+            return total + discount ** (i + 1) * sign * steps.next_value[row]
+    return total + discount**n * sign * steps.value[k + n]
+
+
+@pytest.mark.parametrize("td_steps", [1, 3, 6])
+def test_targets_against_a_loop(td_steps):
+    rng, unroll_steps, count = np.random.default_rng(td_steps), 5, 60
+    rows = unroll_steps + td_steps + 1
+    ends, kinds = rng.random((rows, count)) < 0.2, rng.random((rows, count)) < 0.5
+    numbers = {name: rng.normal(size=(rows, count)) for name in ("reward", "value", "next_value")}
+    steps = Step(
+        **numbers,
+        **dict.fromkeys(("observation", "legal", "action", "policy"), np.zeros((rows, count))),
+        terminated=ends & kinds,
+        truncated=ends & ~kinds,
+        turn=rng.choice([-1.0, 1.0], (rows, count)),
+        chosen=rng.random((rows, count)) < 0.8,
+    )
+    policy = jnp.zeros((unroll_steps + 1, count, 2))
+    found = jax.tree.map(np.asarray, targets(jax.tree.map(jnp.asarray, steps), policy, 0.9, td_steps, unroll_steps))
+    for n in range(count):
+        one = jax.tree.map(lambda x, n=n: x[:, n], steps)
+        end = int(np.argmax(ends[:, n])) if ends[:, n].any() else rows  # the first row that ends an episode
+        dies = end < rows and kinds[end, n]
+        for k in range(unroll_steps + 1):
+            playing = k <= end
+            assert found.playing[k, n] == playing
+            assert found.known[k, n] == (playing or dies)
+            assert found.valued[k, n] == (one.chosen[k] if playing else dies)
+            truth = brute(one, 0.9, td_steps, k) if playing else 0.0
+            np.testing.assert_allclose(found.value[k, n], truth, atol=1e-5)
+            if k < unroll_steps:
+                np.testing.assert_allclose(found.reward[k, n], one.reward[k] if playing else 0.0, rtol=1e-6)
+
+
+def test_termination_pays_nothing_more_and_truncation_bootstraps():
+    columns = {"reward": [1, 1, 1, 1, 1, 1], "value": [5, 5, 5, 5, 5, 5], "next_value": [7, 7, 7, 7, 7, 7]}
+    died = made(window(6, terminated=[0, 1, 0, 0, 0, 0], **columns), 3, 2, discount=0.5)
+    np.testing.assert_allclose(died.value, [1 + 0.5, 1, 0])
+    cut = made(window(6, truncated=[0, 1, 0, 0, 0, 0], **columns), 3, 2, discount=0.5)
+    np.testing.assert_allclose(cut.value, [1 + 0.5 + 0.25 * 7, 1 + 0.5 * 7, 0])
+    assert (died.known.tolist(), cut.known.tolist()) == ([True, True, True], [True, True, False])
+    np.testing.assert_array_equal(died.reward, [1, 1])
+    whole = made(window(6, **columns), 3, 2, discount=0.5)
+    np.testing.assert_allclose(whole.value, [1 + 0.5 + 0.25 + 0.125 * 5] * 3)
+
+
+def test_two_players_see_the_same_game_with_opposite_signs():
+    """Three moves, the third wins; then another game, which the first player's second move loses by a rule."""
+    steps = window(
+        8,
+        turn=[-1] * 8,
+        reward=[0, 0, 1, 0, 0, -1, 0, 0],
+        terminated=[0, 0, 1, 0, 0, 1, 0, 0],
+        value=[9] * 8,
+    )
+    found = made(steps, 5, 2, discount=1.0)
+    np.testing.assert_array_equal(found.value, [1, -1, 1])
+    later = made(jax.tree.map(lambda x: jnp.concatenate([x[3:], x[:3]]), steps), 5, 2, discount=1.0)
+    np.testing.assert_array_equal(later.value, [-1, 1, -1])
+
+
+def test_another_episode_changes_no_target():
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=9) for name in ("reward", "value", "next_value")}
+    for end in ("terminated", "truncated"):
+        ended = {end: np.arange(9) == 2}
+        first = made(window(9, **columns, **ended), 3, 5)
+        foreign = {name: np.where(np.arange(9) > 2, 1e6, column) for name, column in columns.items()}
+        second = made(window(9, **foreign, **ended), 3, 5)
+        jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_states_are_scaled_and_half_the_gradient_passes():
+    x = jnp.array([[1.0, 3.0, 2.0], [-5.0, -5.0, -5.0]])
+    np.testing.assert_allclose(scale(x), [[0, 1, 0.5], [0, 0, 0]])
+    value, gradient = jax.value_and_grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0)
+    assert (float(value), float(gradient)) == (9.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return WorldModel(3, 4, (8,), 2, 5, key=jax.random.key(0))
+
+
+def test_unrolling_is_one_step_after_another(net):
+    x, action = jax.random.normal(jax.random.key(1), (6, 3)), jnp.array([[0, 1, 0, 1, 0, 1], [1, 1, 0, 0, 1, 0]])
+    policies, values, rewards = unroll(net, x, action)
+    assert (policies.shape, values.shape, rewards.shape) == ((3, 6, 2), (3, 6, 5), (2, 6, 5))
+    state = net.represent(x)
+    for k in range(3):
+        policy, value = net.predict(state)
+        np.testing.assert_allclose(policies[k], policy, atol=1e-6)
+        np.testing.assert_allclose(values[k], value, atol=1e-6)
+        if k < 2:
+            state, reward = net.advance(state, action[k])
+            np.testing.assert_allclose(rewards[k], reward, atol=1e-6)
+        assert (float(state.min()), float(state.max())) == (0.0, 1.0)
+
+
+def test_every_unrolled_step_halves_the_gradient_that_reaches_the_first_state(net):
+    """Held against the chain of Jacobians without halving: the second reward's gradient is a quarter of it."""
+    x, action = jax.random.normal(jax.random.key(1), (1, 3)), jnp.array([[0], [1]])
+
+    def plain(x):
+        state, _ = net.advance(net.represent(x), action[0])
+        return net.advance(state, action[1])[1].sum()
+
+    halved = jax.grad(lambda x: unroll(net, x, action)[2][1].sum())(x)
+    np.testing.assert_allclose(halved, jax.grad(plain)(x) / 4, rtol=1e-4, atol=1e-8)
+
+
+class Endless(eqx.Module):
+    """Reward 1 for ever, but a clock cuts every episode after 3 steps: the value is 1 / (1 − γ) all the same."""
+
+    observations = np.zeros((1, 1), np.float32)
+
+    def action_values(self, discount):
+        return np.array([[1 / (1 - discount)]])
+
+    def reset(self, key):
+        return jnp.zeros(1), jnp.zeros(1)
+
+    def step(self, state, action, key):
+        over = state[0] >= 2
+        return state + 1, Timestep(jnp.zeros(1), jnp.float32(1), jnp.zeros((), bool), over)
+
+
+NUMBERS = 16  # in the longest observation of a probe
+
+
+def padded(x):
+    return jnp.zeros(NUMBERS).at[: x.size].set(x.reshape(-1))
+
+
+class Probes(eqx.Module):
+    """All probes as one world, so that one program learns them: the observation begins with the probe's number."""
+
+    worlds = (
+        probes.OneAction(),
+        probes.ObservedReward(),
+        probes.DelayedReward(),
+        probes.ActionReward(),
+        probes.Matching(),
+        probes.Pixels(),
+        Endless(),
+    )
+    observation_space = gymnasium.spaces.Box(-1, 1, (len(worlds) + NUMBERS,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def seen(self, number, observation):
+        return jnp.concatenate([jax.nn.one_hot(number, len(self.worlds)), padded(observation)])
+
+    def reset(self, key):
+        number_key, key = jax.random.split(key)
+        number = jax.random.randint(number_key, (), 0, len(self.worlds))
+        resets = [lambda key, world=world: jax.tree.map(padded, world.reset(key)) for world in self.worlds]
+        state, observation = jax.lax.switch(number, resets, key)
+        return (number, state), self.seen(number, observation)
+
+    def step(self, state, action, key):
+        def step(world, state, action, key):
+            shape = world.observations.shape[1:]
+            state, timestep = world.step(state[: np.prod(shape)].reshape(shape), action, key)
+            return padded(state), timestep._replace(observation=padded(timestep.observation))
+
+        number, inner = state
+        steps = [functools.partial(step, world) for world in self.worlds]
+        inner, timestep = jax.lax.switch(number, steps, inner, action, key)
+        return (number, inner), timestep._replace(observation=self.seen(number, timestep.observation))
+
+
+SMALL = {
+    "num_envs": 16,
+    "num_steps": 4,
+    "num_simulations": 6,
+    "num_updates": 16,
+    "batch_size": 64,
+    "capacity": 4096,
+    "learning_starts": 256,
+    "unroll_steps": 3,
+    "td_steps": 3,
+    "learning_rate": 5e-3,
+    "discount": DISCOUNT,
+    "num_bins": 21,
+    "width": 32,
+    "hidden": (64,),
+}
+
+
+def trained(agent):
+    """The state after training, in one compiled call."""
+    iterations = agent.steps // agent.iteration_steps
+    run = jax.jit(lambda key: jax.lax.fori_loop(0, iterations, lambda _, s: agent.step(s)[0], agent.init(key)))
+    return run(jax.random.key(0))
+
+
+def test_probes():
+    """Values of all, the right action where there is one, and that truncation is not death."""
+    env = Probes()
+    agent = MuZero(env, steps=19_200, value_limit=6.0, **SMALL)
+    state = trained(agent)
+    pairs = [(i, row) for i, world in enumerate(env.worlds) for row in range(len(world.observations))]
+    seen = jnp.stack([env.seen(i, jnp.asarray(env.worlds[i].observations[row])) for i, row in pairs])
+    truth = [env.worlds[i].action_values(DISCOUNT)[row] for i, row in pairs]
+    value = expected_value(state.net.predict(state.net.represent(seen))[1], agent.value_limit)
+    for (i, _), found, expected in zip(pairs, value.tolist(), truth, strict=True):
+        assert found == pytest.approx(expected.max(), abs=0.12, rel=0.1), type(env.worlds[i]).__name__
+    chosen = agent.policy(state, greedy=True)(seen, jax.random.key(1))
+    for action, expected in zip(chosen.tolist(), truth, strict=True):
+        assert len(expected) == 1 or action == expected.argmax()
+
+
+def test_bad_requests():
+    env = probes.Matching()
+    with pytest.raises(UsageError, match="capacity is 600"):
+        MuZero(env, capacity=600)
+    with pytest.raises(UsageError, match="needs discrete actions"):
+        MuZero(make("Pendulum-v1"))
+    with pytest.raises(UsageError, match="num_simulations is 0; it must be at least 1"):
+        MuZero(env, num_simulations=0)

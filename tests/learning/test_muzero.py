@@ -1,0 +1,74 @@
+"""Does MuZero learn? Plain ``train`` with default settings on a world and on a game whose rules it is never told."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from puzzlebox.algorithms.planning.muzero import MuZero, unroll
+from puzzlebox.envs import make
+from puzzlebox.errors import UsageError
+from puzzlebox.nets.heads import features
+from puzzlebox.ops.two_hot import expected_value
+from puzzlebox.run import checkpoint
+from puzzlebox.run.directory import Run
+from puzzlebox.run.predictions import plot_predictions
+from puzzlebox.run.train import resume, train
+
+
+def test_cartpole(tmp_path):
+    figures = train("muzero", "CartPole-v1", seeds=5, run=tmp_path / "run", quiet=True)
+    print(figures["seconds"], figures["return_iqm"], figures["return_ci"])
+    assert figures["return_iqm"] >= 475, figures["greedy"]["returns"]
+
+
+def test_tic_tac_toe_is_hardly_ever_lost_against_the_perfect_player(tmp_path):
+    figures = train("muzero", "tic_tac_toe", run=tmp_path / "run", quiet=True, episodes=400)
+    against = figures["against"]["perfect"]
+    print(figures["seconds"], against)
+    games = [against[side][outcome] for side in ("as_first", "as_second") for outcome in ("wins", "draws", "losses")]
+    assert sum(games) == 400
+    assert (games[2] + games[5]) / 400 <= 0.05
+
+
+def test_the_model_becomes_the_grid():
+    """After training the model, unrolled along any five moves, pays what the grid pays."""
+    env = make("grid/toy,step_reward=-0.1")
+    agent = MuZero(env, steps=25_600, num_envs=16, learning_rate=3e-3, value_limit=2.0, num_bins=21, capacity=8192)
+    iterations = agent.steps // agent.iteration_steps
+    run = jax.jit(lambda key: jax.lax.fori_loop(0, iterations, lambda _, s: agent.step(s)[0], agent.init(key)))
+    net = run(jax.random.key(0)).net
+    mdp, rng = env.mdp(), np.random.default_rng(0)
+    place = rng.choice(np.flatnonzero(np.asarray(mdp.start) > 0), 200)
+    actions, alive, truth = rng.integers(0, 4, (5, 200)), np.ones(200, bool), []
+    seen = features(env.observation_space, jnp.asarray(place))
+    for action in actions:
+        truth.append(np.where(alive, np.asarray(mdp.reward)[place, action, 0], 0.0))
+        alive &= ~np.asarray(mdp.terminated)[place, action, 0]
+        place = np.asarray(mdp.next_state)[place, action, 0]
+    _, _, rewards = unroll(net, seen, jnp.asarray(actions))
+    error = np.abs(np.asarray(expected_value(rewards, agent.value_limit)) - np.array(truth))
+    assert np.mean(error < 0.1) > 0.95
+    assert error.mean() < 0.05
+
+
+def test_it_resumes_bit_for_bit_and_draws_what_its_model_predicts(tmp_path):
+    """The last checkpoint is lost and made again: the same numbers."""
+    run = tmp_path / "run"
+    small = {"num_envs": 8, "num_updates": 2, "capacity": 1024, "learning_starts": 64, "width": 8, "hidden": (16,)}
+    train("muzero", "CartPole-v1", seeds=2, steps=2048, run=run, quiet=True, checkpoint_every=0, episodes=2, **small)
+    *_, earlier, last = checkpoint.list_checkpoints(Run.open(run).checkpoints)
+    assert int(earlier.stem) < 2048
+    expected = load_file(last)
+    last.unlink()
+    resume(run, quiet=True)
+    again = load_file(checkpoint.list_checkpoints(Run.open(run).checkpoints)[-1])
+    assert expected.keys() == again.keys()
+    for name, numbers in expected.items():
+        np.testing.assert_array_equal(again[name], numbers, err_msg=name)
+    png, svg = plot_predictions(run)
+    assert png.stat().st_size > 5000
+    assert "predicted" in svg.read_text()
+    with pytest.raises(UsageError, match="agent is 2"):
+        plot_predictions(run, agent=2)
