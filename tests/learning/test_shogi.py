@@ -10,7 +10,7 @@ import pytest
 from game_laws import perft
 from puzzlebox.envs import make
 
-EXPECTED = json.loads((Path(__file__).parents[2] / "data/expected/games.json").read_text())["shogi"]
+EXPECTED = json.loads((Path(__file__).parents[1] / "data/expected/games.json").read_text())["shogi"]
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def game():
 def test_perft_counts_and_recorded_games(game):
     """In one test, since the program takes long to compile."""
     step = jax.jit(game.step)
-    assert perft(step, *game.reset(jax.random.key(0)), 2) == [30, 900]  # 25,470: tests/learning/test_games.py
-    for recorded in EXPECTED[:1]:
+    assert perft(step, *game.reset(jax.random.key(0)), 3) == [30, 900, 25470]
+    for recorded in EXPECTED:
         state, position = game.reset(jax.random.key(0))
         for move, legal in zip(recorded["moves"], recorded["legal"], strict=True):
             assert np.sum(position.legal) == legal and not position.terminated
