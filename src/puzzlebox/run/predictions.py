@@ -76,6 +76,7 @@ def play(algorithm: MuZero, state: State, seed: int) -> Happened:
     plan = jax.jit(lambda seen, legal, key: algorithm.plan(state.net, seen, legal, key, noise=0.0))
     key = jax.random.key(seed)
     reset = jax.vmap(game.reset, (None,), axis_size=1) if game else vectorize(algorithm.env, 1).reset
+    shown: Any  # a game's position, a world's observation or time step
     world, shown = reset(jax.random.fold_in(key, MAX_STEPS))
     rows: list[tuple] = []
     ended, last = False, 0.0
