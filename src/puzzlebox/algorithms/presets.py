@@ -72,7 +72,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("grpo", "arith"): {"steps": 80, "learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},
     ("remax", "arith"): {"steps": 60, "learning_rate": 3e-4, "num_prompts": 256},
-    ("star", "arith"): {"steps": 8, "num_problems": 2048, "learning_rate": 1e-3, "updates": 150},
+    ("star", "arith"): {"steps": 8, "num_problems": 2048, "learning_rate": 1e-3, "updates": 200, "growth": 1.0},
     ("reward_model", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 64, "learning_rate": 3e-3},
     ("dpo", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 32, "beta": 1.0, "learning_rate": 1e-4},
     ("ipo", "arith"): {"num_prompts": 160, "num_samples": 16, "batch_size": 32, "beta": 0.5, "learning_rate": 1e-4},
