@@ -1,5 +1,6 @@
 """What is told before a language model trains, and what is refused."""
 
+import io
 import json
 from types import SimpleNamespace
 
@@ -39,6 +40,13 @@ def test_weights_gradients_and_adam_must_fit(monkeypatch):
     monkeypatch.setattr(preflight, "available", lambda device=None: (2 * 16 * total - 1, "this machine"))
     with pytest.raises(UsageError, match=r"2 agents takes about .* --lora-rank 16"):
         preflight.check(agents(seeds=2))
+
+
+def test_without_a_terminal_nobody_can_be_asked(monkeypatch):
+    asking = build(configure("online_dpo", "tiny", 1, 0, {"model": TINY, "human": True}))
+    monkeypatch.setattr("sys.stdin", io.StringIO("a"))
+    with pytest.raises(UsageError, match="no terminal is there to ask in"):
+        preflight.check(asking)
 
 
 def test_a_program_that_cannot_fit_is_refused(monkeypatch):

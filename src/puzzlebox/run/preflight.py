@@ -7,6 +7,7 @@ of the compiled program itself; it is compiled once, and the second use finds it
 
 from __future__ import annotations
 
+import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,7 +34,12 @@ WAY_OUT = "--batch-size (or --num-prompts) smaller, --lora-rank 16, shorter text
 
 
 def check(agents: LanguageAgents) -> str:
-    """One line about parameters and memory. Raises UsageError where weights, gradients and Adam alone cannot fit."""
+    """One line about parameters and memory.
+
+    Raises UsageError where weights, gradients and Adam alone cannot fit, or a person shall judge who cannot be asked.
+    """
+    if asks(agents.algorithm) and not sys.stdin.isatty():
+        raise UsageError("human is true, but no terminal is there to ask in; run it without a pipe")
     total, trained = parameters(agents)
     most, where = available()
     needed = BYTES_PER_TRAINED * trained * agents.num_agents

@@ -59,8 +59,6 @@ class OnlineDPO(eqx.Module):
         check_fields(self)
         if self.human and self.reward_model:
             raise UsageError("human and reward_model are both given; one of them judges")
-        if self.human and not sys.stdin.isatty():
-            raise UsageError("human is true, but no terminal is there to ask in; run it without a pipe")
         if not self.human and not self.reward_model:
             preferences.check_source(self.env, ())
 
