@@ -27,3 +27,8 @@ def test_the_quick_tour(tmp_path):
 def test_the_language_chapter(tmp_path):
     result = tour(out=tmp_path / "tour", chapters=("language",))
     assert result["chapters"]["language"]["holds"]
+
+
+def test_the_planning_chapter(tmp_path):
+    result = tour(out=tmp_path / "tour", chapters=("planning",))
+    assert result["chapters"]["planning"]["holds"]

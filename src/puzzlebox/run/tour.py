@@ -31,9 +31,10 @@ CHAPTERS = {
     "bandits": ("bandits", "How much exploring is right?"),
     "tasks": ("tasks", "Real tasks: FrozenLake and Taxi from Gymnasium"),
     "cartpole": ("cartpole", "From tables to networks: PPO balances a pole"),
-    "language": ("language", "A language model is a policy: learning from a verifier"),
+    "planning": ("planning", "Planning: a game learned from nothing to perfect play"),
+    "language": ("language", "A language model is a policy: RLHF in four phases, and a verifier"),
 }
-LONG = ("language",)  # chapters that the quick tour leaves out, unless they are named
+LONG = ("planning", "language")  # chapters that the quick tour leaves out, unless they are named
 MARK = ".puzzlebox-tour"  # lies in a folder that a tour made, so that the next one may replace it
 
 
@@ -147,7 +148,8 @@ def write_report(folder: Path, sections: list[Section], tiles: list[Tile], secon
     failed = [section.title for section in sections if not holds(section)]
     lead = [
         "An agent acts, is rewarded, and learns. This page follows that one idea from a maze that can be solved by "
-        "hand to a neural network that balances a pole, and to a language model that learns what is right.",
+        "hand to a neural network that balances a pole, a player that plans and does not lose, and a language model "
+        "that learns what is right.",
         f"Everything on it was computed on this machine, in {seconds:.0f} seconds: {sum(claims)} of {len(claims)} "
         f"claims hold. Every picture says how it was made and which command makes it again.",
     ]
