@@ -42,13 +42,13 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("muzero", "tic_tac_toe"): {
         "steps": 200_000,
         "num_envs": 64,
-        "num_updates": 64,
+        "num_updates": 48,
         "td_steps": 9,
+        "learning_rate": 2e-3,
         "discount": 1.0,
         "random_moves": 4,
         "value_limit": 1.0,
         "num_bins": 21,
-        "width": 128,
         "hidden": (256,),
     },
     ("muzero", "connect_four"): {
