@@ -122,9 +122,9 @@ def picture(game: Game, root: Node, title: str = "", prior: bool = True) -> Figu
     width = max(box.x for box in boxes) + 1
     depth = max(box.depth for box in boxes)
     height = depth * LEVEL + BOX + CAPTION
-    size = max(width, 7.5) * UNIT + 0.4, height * UNIT + 1.2
+    size = max(width, 7.5) * UNIT + 0.4, height * UNIT + 1.4
     figure = Figure(figsize=size)
-    axes = figure.add_axes((0.2 / size[0], 0.2 / size[1], 1 - 0.4 / size[0], 1 - 1.1 / size[1]))
+    axes = figure.add_axes((0.2 / size[0], 0.2 / size[1], 1 - 0.4 / size[0], 1 - 1.3 / size[1]))
     axes.set_axis_off()
     axes.set_aspect("equal", anchor="N")
     centre = (width - 1) / 2
@@ -136,9 +136,9 @@ def picture(game: Game, root: Node, title: str = "", prior: bool = True) -> Figu
     for box in boxes:
         draw_box(axes, game, boxes, box, prior)
     figure.text(0.25 / size[0], 1 - 0.36 / size[1], title, color=INK, fontsize=13, weight="bold")
-    legend = "N visits · Q mean outcome for whoever moved there" + " · P likelihood by the network" * prior
-    legend += " · +n more were visited · orange: the line of most visits"
-    figure.text(0.25 / size[0], 1 - 0.66 / size[1], legend, color="#666666", fontsize=9)
+    words = "N visits · Q mean outcome for whoever moved there" + " · P likelihood by the network" * prior
+    legend = f"{words}\n+n more were visited · orange: the line of most visits"
+    figure.text(0.25 / size[0], 1 - 0.54 / size[1], legend, color="#666666", fontsize=9, va="top", linespacing=1.4)
     return figure
 
 
