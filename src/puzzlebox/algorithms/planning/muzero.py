@@ -333,6 +333,7 @@ class MuZero(eqx.Module):
         value_error = jnp.abs(expected_value(values[0], self.value_limit) - target.value[0])
         reward_error = jnp.abs(expected_value(rewards, self.value_limit) - target.reward)
         metrics = {
+            "loss": loss,
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "reward_loss": reward_loss,
