@@ -40,10 +40,11 @@ def test_a_verifier_takes_it_to_about_nine_in_ten(name, start, tmp_path):
     assert trained(name, TASK, start, tmp_path)[1] >= 0.85
 
 
-def test_star_goes_on_to_brackets(start, tmp_path):
-    easier, accuracy = trained("star", TASK, start, tmp_path / "easier", steps=4)
-    assert accuracy >= 0.85
-    assert trained("star", f"{HARDER},review=0.5", easier, tmp_path / "harder", steps=3)[1] >= 0.8
+def test_star_learns_both_levels(start, tmp_path):
+    path, harder = trained("star", f"{HARDER},review=0.7", start, tmp_path, steps=4)
+    easier = evaluate_model(path, task=TASK, problems=PROBLEMS)["accuracy"]
+    print("star at precedence", easier)
+    assert easier >= 0.85 and harder >= 0.8
 
 
 def test_preferences_beat_the_model_they_began_with(start, tmp_path):
