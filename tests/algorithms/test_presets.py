@@ -24,8 +24,8 @@ def test_options_do_not_matter_but_the_chat_style():
 
 
 def test_what_is_returned_may_be_changed():
-    preset("grpo", "arith")["steps"] = 0
-    assert "steps" not in preset("grpo", "arith")
+    preset("grpo", "arith")["temperature"] = 0
+    assert "temperature" not in preset("grpo", "arith")
 
 
 def test_a_request_in_words_trains_with_the_defaults():

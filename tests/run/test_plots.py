@@ -122,3 +122,11 @@ def test_more_curves_than_colours_stay_distinguishable(tmp_path):
     axes = figures.learning_curve(curves, "many").axes[0]
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 20
     assert len(axes.get_legend().get_texts()) == 20
+
+
+def test_a_long_path_in_the_title_leaves_room_for_the_curve(tmp_path):
+    title = "grpo on " + "/a-long-folder" * 20 + "/rows.jsonl"
+    assert figures.shortened("ppo on CartPole-v1") == "ppo on CartPole-v1"
+    assert len(figures.shortened(title)) == 72 and figures.shortened(title).endswith("rows.jsonl")
+    curve = figures.Curve("grpo", np.arange(2), np.array([[0.0], [1.0]]))
+    assert figures.save(figures.learning_curve([curve], title, "reward"), tmp_path / "curve")  # warns of nothing

@@ -98,7 +98,7 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
     panels = {"median": statistics.median, "interquartile mean": statistics.iqm, "mean": statistics.mean}
     with style():
         figure = Figure(figsize=(9.0, 1.5 + 0.45 * len(scores)), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", weight="bold", size=STYLE["axes.titlesize"])
+        figure.suptitle(shortened(title), x=0.01, ha="left", weight="bold", size=STYLE["axes.titlesize"])
         row = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.08})
         for axes, (name, statistic) in zip(row, panels.items(), strict=True):
             for i, values in enumerate(scores.values()):
@@ -181,9 +181,14 @@ def _figure(title: str, note: str) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, pad=24)
+    axes.set_title(shortened(title), pad=24)
     axes.annotate(note, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", color="#666666", size=9.5)
     return figure, axes
+
+
+def shortened(title: str, length: int = 72) -> str:
+    """A title without its middle where a long path would leave no room for the picture."""
+    return title if len(title) <= length else f"{title[: length // 2]}…{title[-(length // 2 - 1) :]}"
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
