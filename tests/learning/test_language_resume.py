@@ -4,16 +4,12 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
-from puzzlebox.run import checkpoint
-from puzzlebox.run.directory import Run
+from killed_runs import assert_same_weights, curve, finish, puzzlebox, wait_for_points
 
 MODEL = "new,layers=2,width=32,heads=2,kv_heads=2,hidden=64,context=64"
 STEPS = 60
@@ -35,39 +31,10 @@ def task(tmp_path_factory):
     return f"{folder / 'rows.jsonl'},reward={folder / 'mine.py'}:score,max_tokens=8"
 
 
-def puzzlebox(*arguments):
-    command = [sys.executable, "-m", "puzzlebox", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def train(name, task, path):
     flags = ["--model", MODEL, "--steps", STEPS, "--learning-rate", "1e-2", "--seeds", "2", "--seed", "7"]
     flags += ["--episodes", "4", "--checkpoint-every", "0", "--run", path, "--json"]
     return puzzlebox("train", name, task, *TRAIN[name], *flags)
-
-
-def finish(process):
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return json.loads(out)
-
-
-def wait_for_points(process, path, points):
-    while process.poll() is None:
-        if (path / "config.json").exists() and len(Run.open(path).metrics()) >= points:
-            return
-        time.sleep(0.005)
-
-
-def curve(path):
-    rows = Run.open(path).metrics()
-    for row in rows:
-        del row["seconds"]
-    return rows
-
-
-def weights(path):
-    return load_file(checkpoint.list_checkpoints(path / "checkpoints")[-1])
 
 
 @pytest.mark.parametrize("name", TRAIN)
@@ -87,9 +54,6 @@ def test_killed_at_a_random_moment_it_ends_where_an_unbroken_run_ends(name, task
     assert [row["steps"] for row in rows] == list(range(1, STEPS + 1))
     assert np.ptp([row["reward"] for row in rows], axis=0).min() > 0.5  # it is learning something
     assert curve(broken) == rows
-    expected, actual = weights(whole), weights(broken)
-    assert expected.keys() == actual.keys()
-    for leaf, value in expected.items():
-        np.testing.assert_array_equal(actual[leaf], value, err_msg=leaf)
+    assert_same_weights(broken, whole)
     assert resumed["return_mean"] == unbroken["return_mean"]
     assert resumed["examples"] == unbroken["examples"]

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
+from killed_runs import assert_same_weights, curve, finish, puzzlebox, wait_for_points
 from puzzlebox.run import checkpoint
 from puzzlebox.run.directory import Run
 
@@ -22,40 +21,9 @@ TRAIN = {
 }
 
 
-def puzzlebox(*arguments, **options):
-    command = [sys.executable, "-m", "puzzlebox", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
 def train(name, path):
     flags = ["--seeds", "2", "--seed", "7", "--episodes", "2", "--checkpoint-every", "0", "--run", path, "--json"]
     return puzzlebox("train", name, *TRAIN[name], *flags)
-
-
-def finish(process):
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return json.loads(out)
-
-
-def logged(path):
-    return len(Run.open(path).metrics()) if (path / "config.json").exists() else 0
-
-
-def wait_for_points(process, path, points):
-    while logged(path) < points and process.poll() is None:
-        time.sleep(0.01)
-
-
-def curve(path):
-    rows = Run.open(path).metrics()
-    for row in rows:
-        del row["seconds"]
-    return rows
-
-
-def weights(path):
-    return load_file(checkpoint.list_checkpoints(path / "checkpoints")[-1])
 
 
 @pytest.mark.parametrize("name", TRAIN)
@@ -75,10 +43,7 @@ def test_killed_at_random_moments_it_ends_where_an_unbroken_run_ends(name, tmp_p
     resumed = finish(process)
     assert len(curve(whole)) >= 95
     assert curve(broken) == curve(whole)
-    expected, actual = weights(whole), weights(broken)
-    assert expected.keys() == actual.keys()
-    for leaf, value in expected.items():
-        np.testing.assert_array_equal(actual[leaf], value, err_msg=leaf)
+    assert_same_weights(broken, whole)
     assert resumed["greedy"]["returns"] == unbroken["greedy"]["returns"]
 
 

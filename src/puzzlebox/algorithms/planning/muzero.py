@@ -26,8 +26,8 @@ from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
-from puzzlebox.data import sequences
-from puzzlebox.data.sequences import Sequences
+from puzzlebox.data import replay, sequences
+from puzzlebox.data.replay import Replay
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
@@ -69,7 +69,7 @@ class Targets(NamedTuple):
 class State(NamedTuple):
     net: WorldModel
     optimiser: optax.OptState
-    replay: Sequences
+    replay: Replay
     worlds: Any  # Worlds, or Games
     key: Key
 
@@ -129,22 +129,22 @@ class MuZero(eqx.Module):
         inputs = num_features(self.env.observation_space)
         net = WorldModel(inputs, self.width, self.hidden, actions, self.num_bins, key=net_key)
         worlds = self._start(worlds_key)
-        state = State(net, self._optimiser().init(net), Sequences(None, jnp.int32(0)), worlds, key)
+        state = State(net, self._optimiser().init(net), Replay(None, jnp.int32(0)), worlds, key)
         played = jax.eval_shape(self._play, state, key)[1]
         row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), played)
-        return state._replace(replay=sequences.empty(row, self._rows))
+        return state._replace(replay=replay.empty(row, self._rows))
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, play_key, reanalyse_key, learn_key = jax.random.split(state.key, 4)
         worlds, played, metrics = self._play(state, play_key)
-        replay = self._reanalyse(state.net, sequences.add(state.replay, played), reanalyse_key)
-        learned, learning = self._improve(state, replay, learn_key)
-        ready = (replay.added >= self._length) & (replay.added * self.num_envs >= self.learning_starts)
+        memory = self._reanalyse(state.net, replay.add(state.replay, played), reanalyse_key)
+        learned, learning = self._improve(state, memory, learn_key)
+        ready = (memory.added >= self._length) & (memory.added * self.num_envs >= self.learning_starts)
         net, optimiser_state = jax.tree.map(
             lambda new, old: jnp.where(ready, new, old), learned, (state.net, state.optimiser)
         )
         metrics |= jax.tree.map(lambda m: jnp.where(ready, m, jnp.nan), learning)
-        return State(net, optimiser_state, replay, worlds, key), metrics
+        return State(net, optimiser_state, memory, worlds, key), metrics
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
         """Searches before every action, as if all were legal; ``greedy``: without noise at the root."""
@@ -260,28 +260,28 @@ class MuZero(eqx.Module):
         )
         return games, step, metrics
 
-    def _reanalyse(self, net: WorldModel, replay: Sequences, key: Key) -> Sequences:
+    def _reanalyse(self, net: WorldModel, memory: Replay, key: Key) -> Replay:
         """Searches remembered positions with the present network; their new policies and values replace the old."""
         if self.reanalyse == 0:
-            return replay
+            return memory
         place_key, search_key = jax.random.split(key)
-        row, world = sequences.draw(replay, place_key, self.reanalyse * self.iteration_steps, 1)
-        steps = replay.storage
+        row, world = sequences.draw(memory, place_key, self.reanalyse * self.iteration_steps, 1)
+        steps = memory.storage
         observation, legal = sequences.read((steps.observation, steps.legal), row, world, 1)
         found = self.plan(net, observation[0], legal[0], search_key)
         place = row % self._rows, world
         policy, value = steps.policy.at[place].set(found.weights), steps.value.at[place].set(found.value)
         steps = steps._replace(policy=policy, value=value)
-        return replay._replace(storage=steps)
+        return memory._replace(storage=steps)
 
-    def _improve(self, state: State, replay: Sequences, key: Key):
+    def _improve(self, state: State, memory: Replay, key: Key):
         """Gradient steps on stretches of remembered play."""
         transform = self._optimiser()
 
         def gradient_step(carry, key: Key):
             net, optimiser_state = carry
             draw_key, action_key = jax.random.split(key)
-            window, observation, policy = self._stretches(state.net, replay, draw_key)
+            window, observation, policy = self._stretches(state.net, memory, draw_key)
             target = targets(window, policy, self.discount, self.td_steps, self.unroll_steps)
             random = jax.random.randint(action_key, (self.unroll_steps, self.batch_size), 0, policy.shape[-1])
             action = jnp.where(target.playing[:-1], window.action[: self.unroll_steps], random)
@@ -294,14 +294,14 @@ class MuZero(eqx.Module):
         )
         return carry, jax.tree.map(jnp.mean, metrics)
 
-    def _stretches(self, net: WorldModel, replay: Sequences, key: Key) -> tuple[Step, Array, Array]:
+    def _stretches(self, net: WorldModel, memory: Replay, key: Key) -> tuple[Step, Array, Array]:
         """A batch of play: steps ``[K + n + 1, N]``, the first observations ``[N, ...]``, policies ``[K + 1, N, U]``.
 
         With reanalysis the values that targets are bootstrapped from are those of the present network: those found by
         searches long ago would hold learning back.
         """
-        row, world = sequences.draw(replay, key, self.batch_size, self._length)
-        steps, unrolled = replay.storage, self.unroll_steps + 1
+        row, world = sequences.draw(memory, key, self.batch_size, self._length)
+        steps, unrolled = memory.storage, self.unroll_steps + 1
         observation = sequences.read(steps.observation, row, world, 1)[0]
         policy = sequences.read(steps.policy, row, world, unrolled)
         numbers = steps._replace(observation=None, legal=None, policy=None)
