@@ -60,6 +60,8 @@ class Terminal:
         return self.shown[start : self.place]
 
     def press(self, keys):
+        if keys == CTRL_C:
+            time.sleep(0.5)  # Python's input misses a signal between the prompt and the read behind it
         os.write(self.master, keys.encode())
 
     def end(self):
