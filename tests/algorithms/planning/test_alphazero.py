@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from puzzlebox.acting.self_play import Searched, start
-from puzzlebox.algorithms.planning.alphazero import AlphaZero, Remembered, turn
+from puzzlebox.algorithms.planning.alphazero import AlphaZero
+from puzzlebox.algorithms.planning.learner import Remembered, loss
+from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
 from puzzlebox.errors import UsageError
@@ -67,13 +69,13 @@ def test_the_loss_by_hand():
     legal = np.array([[True] * 3 + [False] * 6] * 2)
     weights = np.array([[0, 1.0, 0] + [0] * 6, [0.5, 0.5, 0] + [0] * 6])
     rows = remembered(np.zeros((2, 3, 3, 2)), weights, legal=legal, player=np.array([1, 0]))
-    loss, metrics = agent(symmetries=False)._loss(Guess(logits, 0.5), finished(1.0), rows, jax.random.key(0))
+    total, metrics = loss(agent(symmetries=False), Guess(logits, 0.5), finished(1.0), rows, jax.random.key(0))
     cross_entropy = (np.log(4) + (np.log(2) + np.log(4)) / 2) / 2
     squares = (1.5**2 + 0.5**2) / 2
     assert float(metrics["policy_loss"]) == pytest.approx(cross_entropy, rel=1e-5)
     assert float(metrics["value_loss"]) == pytest.approx(squares, rel=1e-5)
     assert float(metrics["entropy"]) == pytest.approx(np.log(2) / 2 + np.log(4) / 2, rel=1e-5)
-    assert float(loss) == pytest.approx(cross_entropy + squares, rel=1e-5)
+    assert float(total) == pytest.approx(cross_entropy + squares, rel=1e-5)
 
 
 def test_what_is_unknown_or_random_has_no_weight():
@@ -82,7 +84,7 @@ def test_what_is_unknown_or_random_has_no_weight():
     columns = {"game": np.array([0, 0, 1]), "mask": np.array([True, False, True])}
     rows = remembered(np.zeros((3, 3, 3, 2)), weights, **columns)
     logits = np.log([1.0, 99, 3] + [1] * 6)
-    _, metrics = agent(symmetries=False)._loss(Guess(logits, 0.0), finished(1.0), rows, jax.random.key(0))
+    _, metrics = loss(agent(symmetries=False), Guess(logits, 0.0), finished(1.0), rows, jax.random.key(0))
     total = 1 + 99 + 3 + 6
     assert float(metrics["value_loss"]) == pytest.approx(1.0)
     assert float(metrics["policy_loss"]) == pytest.approx(-np.log(1 / total) / 2 - np.log(3 / total) / 2, rel=1e-5)
@@ -91,7 +93,7 @@ def test_what_is_unknown_or_random_has_no_weight():
 def test_the_searchs_value_may_be_mixed_in():
     rows = remembered(np.zeros((1, 3, 3, 2)), np.eye(9)[[0]], value=np.array([0.5]))
     mixed = agent(search_share=0.25, symmetries=False)
-    _, metrics = mixed._loss(Guess(np.zeros(9), 0.0), finished(1.0), rows, jax.random.key(0))
+    _, metrics = loss(mixed, Guess(np.zeros(9), 0.0), finished(1.0), rows, jax.random.key(0))
     assert float(metrics["value_loss"]) == pytest.approx((0.75 * 1 + 0.25 * 0.5) ** 2)
 
 

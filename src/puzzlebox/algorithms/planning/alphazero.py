@@ -12,42 +12,20 @@ Decoupled weight decay (AdamW).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
 from puzzlebox.acting import search
 from puzzlebox.acting.search import Found
-from puzzlebox.acting.self_play import Games, Searched, outcome, self_play, start
-from puzzlebox.data import replay
-from puzzlebox.data.replay import Replay
-from puzzlebox.errors import UsageError
+from puzzlebox.acting.self_play import Games
+from puzzlebox.algorithms.planning import learner
+from puzzlebox.algorithms.planning.learner import Remembered, State
 from puzzlebox.fields import check_fields, param
 from puzzlebox.nets.board import BoardNetwork
-from puzzlebox.ops.masks import masked_mean
-from puzzlebox.ops.value_losses import squared_error
-from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position
-
-
-class Remembered(NamedTuple):
-    """One move in the replay."""
-
-    observation: Array
-    mask: Array  # False for a random move, from which nothing is learned
-    searched: Searched
-
-
-class State(NamedTuple):
-    net: BoardNetwork
-    average: BoardNetwork  # the one that plays
-    optimiser: optax.OptState
-    replay: Replay
-    iteration: Array
-    worlds: Games
-    key: Key
+from puzzlebox.types import Array, Key, Metrics, Policy, Position
 
 
 class AlphaZero(eqx.Module):
@@ -90,58 +68,21 @@ class AlphaZero(eqx.Module):
 
     def __check_init__(self):
         check_fields(self)
-        check_game("alphazero", self.env)
-        if self.network == "conv" and len(self.env.observation_space.shape) != 3:
-            raise UsageError(
-                f"network is conv, which needs a board of height × width × planes; this game shows "
-                f"{self.env.observation_space.shape}: take mlp"
-            )
-        if self.capacity < self.iteration_steps:
-            raise UsageError(f"capacity is {self.capacity}; it must hold one iteration of {self.iteration_steps} moves")
+        learner.check("alphazero", self)
 
     @property
     def iteration_steps(self) -> int:
         return self.num_envs * self.num_steps
 
     def init(self, key: Key) -> State:
-        net_key, worlds_key, key = jax.random.split(key, 3)
-        iterations = self.capacity // self.iteration_steps
-        remember = iterations * self.num_steps + 1  # games that end within the replay's memory, at most one per move
-        worlds = start(self.env, self.num_envs, worlds_key, self.random_moves, remember)
-        net = BoardNetwork(
-            self.env.observation_space.shape,
-            int(self.env.action_space.n),
-            conv=self.network == "conv",
-            width=self.width,
-            num_blocks=self.blocks,
-            head_width=self.head_width,
-            key=net_key,
-        )
-        example = jax.eval_shape(lambda worlds: self._play(net, worlds, key)[1], worlds)
-        example = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), example)
-        memory = replay.empty(example, iterations * self.iteration_steps)
-        return State(net, net, self._optimiser().init(net), memory, jnp.int32(0), worlds, key)
+        return learner.begin(self, self._play, key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
-        key, play_key, sample_key, turn_key = jax.random.split(state.key, 4)
-        worlds, moves, metrics = self._play(state.average, state.worlds, play_key)
-        memory = replay.add(state.replay, moves)
-        batches = replay.sample(memory, sample_key, (self.num_updates, self.batch_size))
-        learned, learning = self._improve(state, worlds, batches, turn_key)
-        ready = memory.added > self.learning_starts
-        old = (state.net, state.average, state.optimiser)
-        net, average, optimiser_state = jax.tree.map(lambda new, old: jnp.where(ready, new, old), learned, old)
-        metrics |= jax.tree.map(lambda m: jnp.where(ready, m, jnp.nan), learning)
-        return State(net, average, optimiser_state, memory, state.iteration + 1, worlds, key), metrics
+        return learner.play_and_learn(self, self._play, state)
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
         """The network alone, without search; it does not see which moves are legal. `search` plays."""
-
-        def policy(observation: Array, key: Key) -> Array:
-            logits, _ = state.average(observation)
-            return jnp.argmax(logits, axis=-1) if greedy else jax.random.categorical(key, logits)
-
-        return policy
+        return learner.policy(state, greedy)
 
     def predict(self, state: State, observation: Array) -> tuple[Array, Array]:
         """What the network alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move."""
@@ -169,7 +110,7 @@ class AlphaZero(eqx.Module):
         )
 
     def _play(self, net: BoardNetwork, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
-        """Self-play; the moves come as rows ``[T·B, ...]``."""
+        """Self-play, the moves found by search."""
 
         def choose(states: Any, positions: Position, length: Array, key: Key) -> Found:
             search_key, draw_key = jax.random.split(key)
@@ -197,69 +138,4 @@ class AlphaZero(eqx.Module):
             drawn = jax.random.categorical(draw_key, jnp.log(found.weights))
             return found._replace(action=jnp.where(draws, drawn, found.action).astype(jnp.int32))
 
-        worlds, trajectory, searched, metrics = self_play(
-            choose, self.env, worlds, self.num_steps, key, self.random_moves
-        )
-        moves = Remembered(trajectory.observation, trajectory.mask, searched)
-        return worlds, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), moves), metrics
-
-    def _optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_grad_norm),
-            optax.adamw(self.learning_rate, weight_decay=self.weight_decay),
-        )
-
-    def _improve(self, state: State, worlds: Games, batches: Remembered, key: Key):
-        transform = self._optimiser()
-
-        def gradient_step(carry, inputs):
-            net, average, optimiser_state = carry
-            batch, key = inputs
-            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, worlds, batch, key)
-            updates, optimiser_state = transform.update(gradient, optimiser_state, net)
-            net = optax.apply_updates(net, updates)
-            average = jax.tree.map(lambda a, n: a + self.average_rate * (n - a), average, net)
-            return (net, average, optimiser_state), metrics
-
-        carry = (state.net, state.average, state.optimiser)
-        carry, metrics = jax.lax.scan(gradient_step, carry, (batches, jax.random.split(key, self.num_updates)))
-        return carry, jax.tree.map(jnp.nanmean, metrics)
-
-    def _loss(self, net: BoardNetwork, worlds: Games, batch: Remembered, key: Key) -> tuple[Array, Metrics]:
-        """(z − v)² + cross-entropy; z only where the game is over, both only where the move was searched."""
-        found = batch.searched
-        z, known = outcome(worlds, found.board, found.game, found.player, found.paid)
-        target = (1 - self.search_share) * z + self.search_share * found.value
-        observation, legal, weights = batch.observation, found.legal, found.weights
-        if self.symmetries:
-            observation, legal, weights = turn(self.env, key, observation, legal, weights)
-        logits, value = net(observation)
-        log_probs = jax.nn.log_softmax(search.mask(logits, legal))
-        cross_entropy = -(weights * jnp.where(weights > 0, log_probs, 0.0)).sum(axis=-1)
-        entropy = -(jnp.exp(log_probs) * jnp.where(legal, log_probs, 0.0)).sum(axis=-1)
-        policy_loss = masked_mean(cross_entropy, batch.mask)
-        value_loss = masked_mean(squared_error(value, target), batch.mask & known)
-        loss = policy_loss + self.value_coef * value_loss
-        metrics = {
-            "loss": loss,
-            "policy_loss": policy_loss,
-            "value_loss": value_loss,
-            "entropy": masked_mean(entropy, batch.mask),
-        }
-        return loss, metrics
-
-
-def check_game(algorithm: str, env: Any) -> None:
-    """Raises UsageError for a world that is no game."""
-    if not isinstance(env, Game):
-        raise UsageError(f"{algorithm} plays games with known rules, such as tic_tac_toe; this world is none")
-
-
-def turn(game: Game, key: Key, observation: Array, legal: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """``N`` positions, each turned by a symmetry of the board drawn at random, with what belongs to their moves."""
-    table = game.symmetries()
-    chosen = jax.random.randint(key, (len(observation),), 0, len(table.action))
-    squares, moves = jnp.asarray(table.observation)[chosen], jnp.asarray(table.action)[chosen]
-    flat = observation.reshape(len(observation), -1)
-    turned = jnp.take_along_axis(flat, squares, axis=-1).reshape(observation.shape)
-    return turned, jnp.take_along_axis(legal, moves, axis=-1), jnp.take_along_axis(weights, moves, axis=-1)
+        return learner.play_on(self, choose, worlds, key)
