@@ -24,12 +24,16 @@ class Timestep(NamedTuple):
 
     ``terminated``: the task itself ended, nothing follows, the value of ``observation`` is 0.
     ``truncated``: a clock stopped the episode, the value of ``observation`` still counts.
+    ``measures``: what the world tells beside its reward, float32 each, always under the same names. The sum over an
+    episode is the figure: what each term of the reward paid, ``success`` (1 in the step that reaches the goal), the
+    furthest place (as its increase in each step). Learning never reads them.
     """
 
     observation: Array
     reward: Array
     terminated: Array
     truncated: Array
+    measures: dict[str, Array] = {}  # noqa: RUF012 (never changed)
 
 
 class Trajectory(NamedTuple):

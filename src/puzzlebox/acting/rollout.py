@@ -13,18 +13,24 @@ from puzzlebox.types import Array, Key, Metrics, Trajectory, VectorEnvironment
 
 
 class Worlds(NamedTuple):
-    """Where ``B`` worlds stand: their state, what is seen now, and the running episode's return and length."""
+    """Where ``B`` worlds stand: state, what is seen now, and the running episode's return, length and measures."""
 
     state: Any
     observation: Array
     episode_return: Array
     episode_length: Array
+    episode_measures: dict[str, Array] = {}  # noqa: RUF012 (never changed)
 
 
 def start(env: VectorEnvironment, key: Key) -> Worlds:
     """All worlds at the first observation of an episode."""
     state, observation = env.reset(key)
-    return Worlds(state, observation, jnp.zeros(env.num_envs), jnp.zeros(env.num_envs, jnp.int32))
+    action = jax.ShapeDtypeStruct(
+        (env.num_envs, *(env.action_space.shape or ())), jax.dtypes.canonicalize_dtype(env.action_space.dtype)
+    )
+    names = jax.eval_shape(env.step, state, action, key)[1].measures
+    zeros = jnp.zeros(env.num_envs)
+    return Worlds(state, observation, zeros, jnp.zeros(env.num_envs, jnp.int32), dict.fromkeys(names, zeros))
 
 
 def rollout(
@@ -38,8 +44,8 @@ def rollout(
 
     ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``; in the place of ``log_prob`` it may give
     anything else that is to be kept of the choice, leaves ``[B, ...]``, and the trajectory has it there. Returns the
-    worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return and length of the episodes that
-    ended (NaN if none).
+    worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return, length and measures of the
+    episodes that ended (NaN if none).
     """
 
     def step(worlds: Worlds, keys: Key):
@@ -48,6 +54,7 @@ def rollout(
         done = timestep.terminated | timestep.truncated
         episode_return = worlds.episode_return + timestep.reward
         episode_length = worlds.episode_length + 1
+        measures = {name: total + timestep.measures[name] for name, total in worlds.episode_measures.items()}
         trajectory = Trajectory(
             worlds.observation,
             action,
@@ -58,13 +65,13 @@ def rollout(
             timestep.observation,
             jnp.ones_like(done),
         )
-        ended = (jnp.where(done, episode_return, jnp.nan), jnp.where(done, episode_length, jnp.nan))
-        worlds = Worlds(state, observation, jnp.where(done, 0, episode_return), jnp.where(done, 0, episode_length))
-        return worlds, (trajectory, ended)
+        totals = {"episode_return": episode_return, "episode_length": episode_length} | measures
+        ended = {name: jnp.where(done, total, jnp.nan) for name, total in totals.items()}
+        running = jax.tree.map(lambda total: jnp.where(done, 0, total), (episode_return, episode_length, measures))
+        return Worlds(state, observation, *running), (trajectory, ended)
 
     worlds, (trajectory, ended) = jax.lax.scan(step, worlds, jax.random.split(key, (num_steps, 2)))
-    metrics = {"episode_return": nan_mean(ended[0]), "episode_length": nan_mean(ended[1])}
-    return worlds, trajectory, metrics
+    return worlds, trajectory, {name: nan_mean(values) for name, values in ended.items()}
 
 
 def nan_mean(x: Array) -> Array:

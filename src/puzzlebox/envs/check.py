@@ -64,10 +64,11 @@ def _check_vector(env: Any, steps: int, key: Key) -> None:
         _check_inside(env.observation_space, seen)
     _require(bool(np.all(np.isfinite(timestep.reward))), "a reward is not finite")
     _require(not np.any(timestep.terminated & timestep.truncated), "a step is both terminated and truncated")
-    for name, values in zip(Timestep._fields, timestep, strict=True):
+    alone_by_name = _by_name(alone)
+    for name, values in _by_name(timestep).items():
         _require(np.array_equal(values[0], values[1]), f"{name} differs between two episodes with the same key")
-    for name, together, single in zip(Timestep._fields, timestep, alone, strict=True):
-        _require(np.allclose(together, single, atol=1e-5), f"{name} of many worlds is not that of each alone")
+        same = np.allclose(values, alone_by_name[name], atol=1e-5)
+        _require(same, f"{name} of many worlds is not that of each alone")
     done = timestep.terminated | timestep.truncated
     changed = np.any(np.reshape(timestep.observation != observation, (*done.shape, -1)), -1)
     _require(not np.any(changed & ~done), "the next observation differs from s_{t+1} though no episode ended")
@@ -104,9 +105,20 @@ def _check_forms(
     for seen, batch in ((start, at_start), (timestep.observation, later)):
         found, expected = _form(seen), f"{dtype}{[*batch, *shape]}"
         _require(found == expected, f"an observation is {found}; its space says {expected}")
-    for name, kind in (("reward", "float32"), ("terminated", "bool"), ("truncated", "bool")):
-        found, expected = _form(getattr(timestep, name)), f"{kind}{list(later)}"
-        _require(found == expected, f"{name} is {found}; it must be {expected}")
+    kinds = {"reward": "float32", "terminated": "bool", "truncated": "bool"} | dict.fromkeys(
+        timestep.measures, "float32"
+    )
+    for name, values in _by_name(timestep).items():
+        if name in kinds:
+            found, expected = _form(values), f"{kinds[name]}{list(later)}"
+            _require(found == expected, f"{name} is {found}; it must be {expected}")
+
+
+def _by_name(timestep: Timestep) -> dict[str, Any]:
+    """The fields of a timestep and its measures, by name."""
+    fields = timestep._asdict()
+    measures = fields.pop("measures")
+    return fields | measures
 
 
 def _check_inside(space: gymnasium.Space, seen: Any) -> None:

@@ -62,8 +62,9 @@ class GymnasiumEnvironment(gymnasium.Env):
             raise gymnasium.error.ResetNeeded("call reset before step")
         ready = np.asarray(action, np.float32 if isinstance(self.action_space, gymnasium.spaces.Box) else np.int32)
         self._key, (self._state, timestep) = self._step(self._state, ready, self._key)
-        observation, reward, terminated, truncated = map(np.asarray, timestep)
-        return self._see(observation), float(reward), bool(terminated), bool(truncated), {}
+        observation, reward, terminated, truncated = map(np.asarray, timestep[:4])
+        info = {name: float(value) for name, value in timestep.measures.items()}
+        return self._see(observation), float(reward), bool(terminated), bool(truncated), info
 
     def render(self) -> np.ndarray | None:
         """The picture of the present state, uint8 [height, width, 3]."""

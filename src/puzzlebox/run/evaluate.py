@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.rollout import Worlds, start
-from puzzlebox.envs.gymnasium_host import host_errors
+from puzzlebox.envs.host import host_errors, temporary_worlds
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.run import backend, checkpoint
@@ -26,12 +26,22 @@ HOST_WORLDS = 8
 MAX_EPISODE_STEPS = 27_000
 
 
+class Played(NamedTuple):
+    """Whole episodes: leaves ``[A, episodes]``, and how many were cut for being endless."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    measures: dict[str, np.ndarray]
+    cut: int
+
+
 def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
 
     ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
     greedy return; ``sampled`` holds the same for actions drawn from the policy. In a swept run they are over all
-    agents, and ``table`` has them for every combination of values.
+    agents, and ``table`` has them for every combination of values. Where the world measures more than its reward,
+    ``measures`` has the means over all episodes, and ``success_rate`` the share that reached the goal.
     """
     from puzzlebox.run.train import build
 
@@ -55,13 +65,19 @@ def evaluate_agents(
     record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
     figures: dict[str, Any] = {}
     for mode in ("greedy", "sampled"):
-        returns, lengths, cut = play(agents, state, greedy=mode == "greedy", episodes=episodes, seed=seed)
+        played = play(agents, state, greedy=mode == "greedy", episodes=episodes, seed=seed)
         record[mode] = {
-            "episode_returns": returns.round(4).tolist(),
-            "episode_lengths": lengths.tolist(),
-            "episodes_cut": cut,
+            "episode_returns": played.returns.round(4).tolist(),
+            "episode_lengths": played.lengths.tolist(),
+            "episodes_cut": played.cut,
         }
-        figures[mode] = scores(returns.mean(axis=1)) | {"length_mean": float(lengths.mean()), "episodes_cut": cut}
+        figures[mode] = scores(played.returns.mean(axis=1)) | {
+            "length_mean": float(played.lengths.mean()),
+            "episodes_cut": played.cut,
+        }
+        if played.measures:
+            record[mode]["episode_measures"] = {n: x.round(4).tolist() for n, x in played.measures.items()}
+            figures[mode] |= measured(played.measures)
     write_json(run.path / "evaluation.json", record)
     config = run.config
     if agents.swept:
@@ -69,6 +85,12 @@ def evaluate_agents(
     head = {"algorithm": config["algorithm"], "env": config["env"], "seeds": config["seeds"], "steps": steps}
     rest = {"agents": agents.num_agents, "episodes": episodes, "run": str(run.path)}
     return head | scores_of(figures["greedy"]) | rest | figures
+
+
+def measured(measures: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The means of ``[A, episodes]`` measures; where the world has a goal, the share of episodes that reached it."""
+    success = {"success_rate": float(measures["success"].mean())} if "success" in measures else {}
+    return success | {"measures": {name: float(values.mean()) for name, values in measures.items()}}
 
 
 def scores(agent_scores: np.ndarray) -> dict[str, Any]:
@@ -94,11 +116,12 @@ def sweep_table(config: dict[str, Any], returns: list[float]) -> list[dict[str, 
 
 
 def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figures[name] for name in ("return_mean", "return_iqm", "return_ci", "intervals_meaningful")}
+    names = ("return_mean", "return_iqm", "return_ci", "intervals_meaningful", "success_rate", "measures")
+    return {name: figures[name] for name in names if name in figures}
 
 
-def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Returns and lengths ``[A, episodes]`` of whole episodes, and how many were cut for being endless.
+def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> Played:
+    """Whole episodes of every agent.
 
     Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.
     """
@@ -108,20 +131,23 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
     worlds_env = vectorize(env, num_worlds)
 
     def begin(key):
-        return start(worlds_env, key), jnp.full((num_worlds, quota, 2), jnp.nan), jnp.zeros(num_worlds, jnp.int32)
+        worlds = start(worlds_env, key)
+        totals = (worlds.episode_return, worlds.episode_length, worlds.episode_measures)
+        unknown = jax.tree.map(lambda _: jnp.full((num_worlds, quota), jnp.nan), totals)
+        return worlds, unknown, jnp.zeros(num_worlds, jnp.int32)
 
     def advance(swept, agent_state, carry, key):
         worlds, results, count = carry
         act_key, step_key = jax.random.split(key)
         action = agents.policy(swept, agent_state, greedy)(worlds.observation, act_key)
         inner, timestep, observation = worlds_env.step(worlds.state, action, step_key)
-        episode_return = worlds.episode_return + timestep.reward
         length = worlds.episode_length + 1
+        measures = jax.tree.map(jnp.add, worlds.episode_measures, timestep.measures)
+        totals = (worlds.episode_return + timestep.reward, length, measures)
         done = timestep.terminated | timestep.truncated | (length >= MAX_EPISODE_STEPS)
-        outcome = jnp.stack([episode_return, length.astype(jnp.float32)], axis=-1)
         place = jnp.arange(num_worlds), jnp.where(done, count, quota)  # an index past the end writes nothing
-        results = results.at[place].set(outcome, mode="drop")
-        worlds = Worlds(inner, observation, jnp.where(done, 0, episode_return), jnp.where(done, 0, length))
+        results = jax.tree.map(lambda known, total: known.at[place].set(total, mode="drop"), results, totals)
+        worlds = Worlds(inner, observation, *jax.tree.map(lambda total: jnp.where(done, 0, total), totals))
         return worlds, results, count + done
 
     @jax.jit
@@ -141,8 +167,8 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
         _, (_, results, _) = jax.lax.while_loop(unfinished, body, (jnp.int32(0), carry))
         return results
 
-    with host_errors():
-        results = np.asarray(program(agents.swept, state, jax.random.key(seed)))
-    results = results.reshape(agents.num_agents, -1, 2)[:, :episodes]
-    cut = int((results[..., 1] >= MAX_EPISODE_STEPS).sum())
-    return results[..., 0], results[..., 1].astype(int), cut
+    with host_errors(), temporary_worlds():
+        results = program(agents.swept, state, jax.random.key(seed))
+    results = jax.tree.map(lambda x: np.asarray(x).reshape(agents.num_agents, -1)[:, :episodes], results)
+    returns, lengths, measures = results
+    return Played(returns, lengths.astype(int), measures, int((lengths >= MAX_EPISODE_STEPS).sum()))

@@ -133,4 +133,5 @@ def _count(worlds: Worlds, state: Any, timestep: Timestep, observation: Array) -
     done = timestep.terminated | timestep.truncated
     total, length = worlds.episode_return + timestep.reward, worlds.episode_length + 1
     ended = Ended(jnp.where(done, total, jnp.nan), jnp.where(done, length, jnp.nan))
-    return Worlds(state, observation, jnp.where(done, 0, total), jnp.where(done, 0, length)), timestep, ended
+    running = jnp.where(done, 0, total), jnp.where(done, 0, length)
+    return Worlds(state, observation, *running, worlds.episode_measures), timestep, ended
