@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
-import secrets
 import subprocess
 import sys
 import threading
@@ -53,14 +52,7 @@ class Pool:
 
     def __init__(self, spec: EnvSpec, options: dict[str, Any], workers: int) -> None:
         self.lock = threading.Lock()
-        self.first = secrets.randbelow(2**30)  # so that a state from another process is not taken for one of ours
-        self.made = 0
         self.parts: list[Any] = [Worker(spec, options) for _ in range(workers)] or [Slices(spec, options)]
-
-    def new_handles(self, count: int) -> list[int]:
-        with self.lock:
-            self.made += count
-            return [self.first + self.made - i for i in range(count)]
 
     def call(self, method: str, handles: list[int], rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """``rows`` [A, B, ...] are cut along B, a piece for each process."""
@@ -76,6 +68,16 @@ class Pool:
                 if isinstance(result, PuzzleboxError):
                     raise result
             return tuple(np.concatenate(parts, axis=1) for parts in zip(*results, strict=True))
+
+    def forget(self, handles: list[int]) -> None:
+        """Closes the environments of these slices."""
+        with self.lock, suppress(PuzzleboxError):  # what a dead process held is gone already
+            for part in self.parts:
+                if isinstance(part, Slices):
+                    part.forget(handles)
+                else:
+                    part.send(("forget", handles, np.empty(0)))
+                    part.result()
 
     def close(self) -> None:
         for part in self.parts:

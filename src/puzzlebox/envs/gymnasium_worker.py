@@ -141,11 +141,15 @@ class Slices:
                 f"{self.name} failed in {method}: {type(fault).__name__}: {' '.join(str(fault).split())}"
             ) from fault
 
-    def close(self) -> None:
-        for envs in self.slices.values():
-            for env in envs:
+    def forget(self, handles: list[int], values: np.ndarray | None = None) -> tuple[()]:
+        """Closes the environments of these slices; ``values`` mean nothing."""
+        for handle in handles:
+            for env in self.slices.pop(handle, []):
                 env.close()
-        self.slices.clear()
+        return ()
+
+    def close(self) -> None:
+        self.forget(list(self.slices))
 
 
 def main() -> None:

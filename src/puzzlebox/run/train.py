@@ -16,7 +16,7 @@ from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.data.text_worlds import is_text, make_text, skipped
 from puzzlebox.envs import make
-from puzzlebox.envs.gymnasium_host import host_errors
+from puzzlebox.envs.host import host_errors, temporary_worlds
 from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
@@ -236,6 +236,7 @@ def _train(
         TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not asks(agents.algorithm)) as bar,
         interruptible() as interrupted,
         host_errors(),
+        temporary_worlds(),
     ):
         for note in notes or []:
             bar.note(note)

@@ -1,0 +1,164 @@
+"""Simulators that live outside the compiled program: Gymnasium's environments, Atari and console emulators.
+
+Their worlds are stepped by a call from the compiled step. The state of ``B`` such worlds is a number that names them;
+every call takes it and gives it back, so the calls keep their order though nothing else orders them. Under ``vmap``
+over ``A`` agents one call steps all ``A × B`` worlds.
+
+Departure from pure functions: an old state cannot be stepped again, since the simulators have moved on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_batching import custom_vmap
+from jax.experimental import io_callback
+
+from puzzlebox.envs.gymnasium_worker import array_dtype
+from puzzlebox.errors import PuzzleboxError
+from puzzlebox.types import Array, Key, Timestep
+
+
+class Simulators(Protocol):
+    """All worlds of one kind, in slices: the ``B`` worlds of one agent, known by a number."""
+
+    def call(self, method: str, handles: list[int], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """``reset`` takes seeds uint32 [A, B] and returns observations [A, B, ...]; ``step`` takes actions and returns
+
+        s_{t+1}, reward float32, terminated, truncated bool, the observation to act on next, and, for a kind with
+        ``measures``, those as float32 [A, B, M].
+        """
+
+    def forget(self, handles: list[int]) -> None:
+        """Closes these slices, as far as they are there."""
+
+
+class Kind(Protocol):
+    """A kind of simulated world; hashable, so that it can be a constant of a compiled program."""
+
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+    @property
+    def measures(self) -> tuple[str, ...]: ...
+    def simulators(self) -> Simulators: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class HostVector:
+    """``B`` worlds per agent as a `VectorEnvironment`; its state is int32 [], the number of the agent's slice."""
+
+    kind: Kind
+    num_envs: int
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        return self.kind.observation_space
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        return self.kind.action_space
+
+    def reset(self, key: Key) -> tuple[Array, Array]:
+        """New worlds, seeded from ``key``."""
+        seeds = jax.random.bits(key, (self.num_envs,), jnp.uint32)
+        state, observation = _over_agents(partial(self._call, "reset"))(jnp.int32(0), seeds)
+        return state, observation
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Timestep, Array]:
+        action = jnp.asarray(action, array_dtype(self.action_space))
+        results = _over_agents(partial(self._call, "step"))(state, action)
+        state, seen, reward, terminated, truncated, observation, *measured = results
+        measures = {name: measured[0][..., i] for i, name in enumerate(self.kind.measures)}
+        return state, Timestep(seen, reward, terminated, truncated, measures), observation
+
+    def _call(self, method: str, handle: Array, values: Array) -> tuple[Array, ...]:
+        batch = (*handle.shape, self.num_envs)
+        space, measures = self.observation_space, self.kind.measures
+        seen = jax.ShapeDtypeStruct((*batch, *(space.shape or ())), array_dtype(space))
+        reward, flag = jax.ShapeDtypeStruct(batch, np.float32), jax.ShapeDtypeStruct(batch, np.bool_)
+        measured = (jax.ShapeDtypeStruct((*batch, len(measures)), np.float32),) if measures else ()
+        results = (seen,) if method == "reset" else (seen, reward, flag, flag, seen, *measured)
+        shapes = (jax.ShapeDtypeStruct(handle.shape, np.int32), *results)
+        # Every argument of a callback costs about 30 µs, so handles and values, all of 32 bits, travel as one.
+        bits = jax.lax.bitcast_convert_type(values, jnp.int32).reshape(*handle.shape, -1)
+        packed = jnp.concatenate([handle[..., None], bits], axis=-1)
+        call = partial(_on_host, self.kind, method, values.dtype, values.shape[handle.ndim :])
+        return io_callback(call, shapes, packed)
+
+
+def _over_agents(call: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:
+    """``call`` for one agent or any number of leading agent axes, always as one call."""
+    mapped = custom_vmap(call)
+
+    def rule(size: int, is_mapped: list[bool], *arguments: Array) -> tuple[Any, Any]:
+        whole = [
+            a if there else jnp.broadcast_to(a, (size, *a.shape)) for a, there in zip(arguments, is_mapped, strict=True)
+        ]
+        results = mapped(*whole)
+        return results, tuple(True for _ in results)
+
+    mapped.def_vmap(rule)
+    return mapped
+
+
+def _on_host(kind: Kind, method: str, dtype: np.dtype, shape: tuple[int, ...], packed: Any) -> tuple[np.ndarray, ...]:
+    """Runs in the callback; ``packed`` is int32 [..., 1 + B·…]: the handle, then the bits of B seeds or actions."""
+    packed = np.asarray(packed)
+    handle = packed[..., 0]
+    rows = np.ascontiguousarray(packed.reshape(-1, packed.shape[-1])[:, 1:]).view(dtype).reshape(-1, *shape)
+    try:
+        simulators = kind.simulators()
+        if method == "reset":
+            handle = np.array([next(_NUMBERS) for _ in rows], np.int32).reshape(handle.shape)
+            _MADE.append((simulators, handle.reshape(-1).tolist()))
+        results = simulators.call(method, handle.reshape(-1).tolist(), rows)
+    except PuzzleboxError as fault:
+        _FAULTS.append(fault)
+        raise
+    return (handle, *(result.reshape(*handle.shape, *result.shape[1:]) for result in results))
+
+
+@contextmanager
+def host_errors() -> Iterator[None]:
+    """Inside, a fault of a simulator raises the PuzzleboxError that tells it, and not JAX's report of a callback."""
+    _FAULTS.clear()
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        if _FAULTS:
+            raise _FAULTS[0] from None
+        raise
+
+
+@contextmanager
+def temporary_worlds() -> Iterator[None]:
+    """Closes at its end the worlds that were made inside: emulators are whole processes."""
+    before = len(_MADE)
+    try:
+        yield
+    finally:
+        for simulators, handles in _MADE[before:]:
+            simulators.forget(handles)
+        del _MADE[before:]
+
+
+_NUMBERS = itertools.count(secrets.randbelow(2**30))  # so that another process's state is not taken for one of ours
+_MADE: list[tuple[Simulators, list[int]]] = []
+_FAULTS: list[PuzzleboxError] = []
+# JAX logs the whole traceback of a callback that raises; ours are told by host_errors.
+logging.getLogger("jax._src.callback").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], PuzzleboxError))
+)
