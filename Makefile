@@ -20,7 +20,7 @@ tour: $(VENV)/.render ## the whole story on this machine; ends in a report page 
 	$(BIN)/puzzlebox tour $(ARGS)
 
 test: lint ## style, types and the fast tests
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores? (under 30 minutes on 2 cores)
 	$(BIN)/pytest tests/learning -n $(WORKERS) --dist loadfile -o "addopts=-q --strict-markers --import-mode=importlib" $(ARGS)

@@ -1,5 +1,5 @@
 """The fast tests compile many small programs that run for a moment: with less optimisation they take a third of the
-time. Not tests/learning, whose programs run for minutes, nor the commands that tests start as processes."""
+time. Not tests/learning, whose programs run for minutes."""
 
 import os
 
@@ -14,6 +14,7 @@ def pytest_configure(config):
     if any("learning" in str(argument) for argument in config.args):
         return
     jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the commands that tests start as processes
     before = os.environ.get("XLA_FLAGS")
     os.environ["XLA_FLAGS"] = f"{before or ''} {FLAGS}"
     jax.jit(lambda x: x + 1)(0.0)  # reads the flags, once and for all

@@ -40,7 +40,7 @@ class Terminal:
             stdout=subprocess.PIPE if piped else slave,
             stderr=slave,
             start_new_session=True,
-            env=os.environ | {"TERM": "dumb", "COLUMNS": "200", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+            env=os.environ | {"TERM": "dumb", "COLUMNS": "200"},
         )
         os.close(slave)
         self.read, self.shown, self.place = b"", "", 0
