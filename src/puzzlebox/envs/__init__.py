@@ -32,6 +32,7 @@ GAMES = {
 }
 PREFIXES = {
     "gym": "any environment that Gymnasium knows, e.g. gym:FrozenLake-v1",
+    "atari": "an Atari 2600 game, e.g. atari:pong, atari:breakout,sticky=0",
     "grid": "a grid drawn in a text file, e.g. grid:my_map.txt",
     "pgx": "a game of Pgx, e.g. pgx:othello, pgx:go_9x9, pgx:chess",
 }
@@ -48,6 +49,10 @@ def make(name: str) -> Any:
         from puzzlebox.envs.gymnasium_host import make_gymnasium
 
         return make_gymnasium(rest, options)
+    if colon and prefix == "atari":
+        from puzzlebox.envs.atari import make_atari
+
+        return configure(base, make_atari(rest), options)
     if colon and prefix == "grid":
         from puzzlebox.envs.gridworld import from_file
 
