@@ -132,7 +132,9 @@ def test_every_algorithm_has_its_page(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_page_explains_what_is_logged(name):
-    algorithm = algorithm_class(name)(env=make({"alphazero": "tic_tac_toe"}.get(name, "grid/toy")))
+    algorithm = algorithm_class(name)(
+        env=make({"alphazero": "tic_tac_toe", "clone": "tic_tac_toe"}.get(name, "grid/toy"))
+    )
     metrics = jax.eval_shape(lambda key: algorithm.step(algorithm.init(key))[1], jax.random.key(0))
     assert unexplained(name, metrics) == []
 

@@ -15,8 +15,8 @@ from puzzlebox.run import checkpoint, report
 from puzzlebox.run.directory import Run
 from puzzlebox.run.evaluate import evaluate
 from puzzlebox.run.players import make_player
-from puzzlebox.run.train import build, configure
-from puzzlebox.run.trained import open_trained, read_name, save_weights
+from puzzlebox.run.train import build, configure, train
+from puzzlebox.run.trained import open_trained, read_name, save_weights, started
 
 GAME = make("tic_tac_toe")
 SMALL = {"steps": 256, "num_envs": 8, "num_steps": 8, "num_simulations": 4, "width": 8, "blocks": 1, "capacity": 256}
@@ -114,3 +114,46 @@ def test_weights_of_another_kind_of_run(tmp_path):
     (tmp_path / "config.json").write_text('{"format": 1, "env": "arith", "algorithm": "sft", "agents": [{"seed": 0}]}')
     with pytest.raises(UsageError, match="was trained by sft, which plays no games"):
         save_weights(str(tmp_path), tmp_path / "out")
+
+
+def values_of_start(name, **other):
+    return {"start": str(name)} | {size: SMALL[size] for size in ("width", "blocks")} | other
+
+
+def test_training_starts_from_a_network(run):
+    """Every agent has the network of the run's agent at first, and a resumed one needs the run no more."""
+    name = f"{run},agent=1,steps=128"
+    config = configure("alphazero", "tic_tac_toe", 3, 5, SMALL | values_of_start(name))
+    agents = build(config)
+    fresh = agents.start()
+    state = started(agents.algorithm, "tic_tac_toe", fresh)
+    for net in (state.net, state.average):
+        for agent in range(3):
+            one = np.concatenate([np.ravel(x[agent]) for x in jax.tree.leaves(net)])
+            np.testing.assert_array_equal(one, numbers(name))
+    assert np.array_equal(jax.random.key_data(state.key), jax.random.key_data(fresh.key))
+    places = [x.addressable_shards[0].data.unsafe_buffer_pointer() for x in jax.tree.leaves((state.net, state.average))]
+    assert len(set(places)) == len(places)  # copies, since a step is given its state away and uses nothing twice
+    build(config | {"hyperparameters": config["hyperparameters"] | {"start": "gone"}})
+
+
+@pytest.mark.parametrize(
+    ("env", "values", "words"),
+    [
+        ("connect_four", {}, "was trained on tic_tac_toe, so it cannot play connect_four"),
+        ("tic_tac_toe", {"width": 16, "blocks": 2}, "whose network has another size; add --width 8 --blocks 1"),
+        ("tic_tac_toe", {"start": "runs/none"}, "there is no run directory runs/none"),
+    ],
+)
+def test_a_start_that_does_not_fit(run, env, values, words):
+    with pytest.raises(UsageError, match=words) as error:
+        train("alphazero", env, **values_of_start(run, **values))
+    assert "\n" not in str(error.value)
+
+
+def test_a_start_of_another_kind(tmp_path):
+    Run.create(tmp_path / "muzero", config := configure("muzero", "tic_tac_toe", 1, 0, {"width": 8, "hidden": (8,)}))
+    agents = build(config)
+    checkpoint.save(tmp_path / "muzero/checkpoints", 256, agents.start(), {"steps": 256, "seconds": 0.0})
+    with pytest.raises(UsageError, match="a run of muzero, whose network is another; name one of clone or alphazero"):
+        train("alphazero", "tic_tac_toe", start=str(tmp_path / "muzero"))

@@ -18,6 +18,7 @@ ALGORITHMS = {
     "actor_critic": "deep.actor_critic:ActorCritic",
     "dqn": "deep.dqn:DQN",
     "ppo": "deep.ppo:PPO",
+    "clone": "planning.clone:Clone",
     "alphazero": "planning.alphazero:AlphaZero",
     "muzero": "planning.muzero:MuZero",
     "sft": "language.sft:SFT",

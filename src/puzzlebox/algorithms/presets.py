@@ -29,6 +29,15 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "gae_lambda": 0.98,
         "entropy_coef": 0.01,
     },
+    ("clone", "tic_tac_toe"): {"steps": 20_000, "width": 64},
+    ("clone", "connect_four"): {
+        "steps": 200_000,
+        "network": "conv",
+        "width": 32,
+        "blocks": 1,
+        "random_moves": 10,
+        "capacity": 131_072,
+    },
     ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
     ("alphazero", "connect_four"): {
         "steps": 1_000_000,

@@ -29,10 +29,11 @@ from puzzlebox.run.language_agents import LanguageAgents, asks
 from puzzlebox.run.models import load_judge, load_model
 from puzzlebox.run.plots import plot_run
 from puzzlebox.run.progress import TrainingProgress
+from puzzlebox.run.trained import network_of_start, started
 from puzzlebox.types import Game, State
 
 POINTS = 100  # logged points per run, about
-OPEN_ENDED = ("alphazero",)
+OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
 
 
@@ -72,6 +73,7 @@ def train(
     path = Path(run) if run is not None else default_path(algorithm, env)
     check_free(path)
     agents = build(config)
+    network_of_start(agents.algorithm, env)
     backend.prepare()
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
@@ -158,7 +160,7 @@ def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, l
 
 def is_language(kind: Any) -> bool:
     """Whether an algorithm trains a language model."""
-    return "start" in {field.name for field in dataclasses.fields(kind)}
+    return kind.__module__.startswith("puzzlebox.algorithms.language.")
 
 
 def check_kind(algorithm: str, kind: Any, env: str) -> None:
@@ -247,7 +249,7 @@ def _train(
             preflight.measure_first_update(agents, bar.note)
         began = time.perf_counter()
         if state is None:
-            state = agents.start()
+            state = started(agents.algorithm, config["env"], agents.start())
         advance = agents.compile(state)
         jax.block_until_ready(state)
         compile_seconds = time.perf_counter() - began

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.envs import read_options
@@ -18,8 +19,9 @@ from puzzlebox.errors import UsageError, unknown
 from puzzlebox.run import checkpoint
 from puzzlebox.run.directory import Run, write_json
 from puzzlebox.run.progress import say
-from puzzlebox.types import State
+from puzzlebox.types import Array, State
 
+SIZES = ("network", "width", "blocks", "head_width")  # hyper-parameters that must be those of the run started from
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
@@ -45,14 +47,14 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     if env and learned != env:
         raise UsageError(f"{path} was trained on {learned}, so it cannot play {env}")
     if not hasattr(algorithm_class(by), "search"):
-        raise UsageError(f"{path} was trained by {by}, which plays no games; alphazero and muzero do")
+        raise UsageError(f"{path} was trained by {by}, which plays no games; alphazero, muzero and clone do")
     names = run.config["agents"]
     if not 0 <= agent < len(names):
         raise UsageError(f"agent is {agent}; {path} has agents 0 to {len(names) - 1}")
     agents = build(run.config)
     algorithm: Any = agents.one(agent)
     if steps == 0:
-        state = jax.jit(algorithm.init)(jax.random.key(names[agent]["seed"]))
+        state = started(algorithm, learned, jax.jit(algorithm.init)(jax.random.key(names[agent]["seed"])))
         return Trained(run.config, algorithm, only(algorithm, state), 0)
     like = only(algorithm, agents.shapes())
     if steps is None:
@@ -62,6 +64,38 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     else:
         state, progress = checkpoint.load(find_checkpoint(run, steps), like)
     return Trained(run.config, algorithm, jax.tree.map(lambda x: x[agent], state), progress["steps"])
+
+
+def network_of_start(algorithm: Any, env: str) -> Any:
+    """The network of the run that ``algorithm`` starts from; None where it starts from nothing.
+
+    Raises UsageError for a run of another game, of an algorithm with other networks, or with a network of another size.
+    """
+    name = getattr(algorithm, "start", "")
+    if not isinstance(name, str) or not name:
+        return None
+    base, options = read_name(name)
+    trained = open_trained(base, options.get("agent", 0), options.get("steps"), env)
+    if "average" not in trained.state._fields:
+        by = trained.config["algorithm"]
+        raise UsageError(f"start is '{name}', a run of {by}, whose network is another; name one of clone or alphazero")
+    wrong = [size for size in SIZES if getattr(trained.algorithm, size) != getattr(algorithm, size)]
+    if wrong:
+        theirs = " ".join(f"--{size.replace('_', '-')} {getattr(trained.algorithm, size)}" for size in wrong)
+        raise UsageError(f"start is '{name}', whose network has another size; add {theirs}")
+    return trained.state.average
+
+
+def started(algorithm: Any, env: str, state: State) -> State:
+    """``state`` before training, of one agent or ``[A, ...]``, with the network of the run it starts from."""
+    net = network_of_start(algorithm, env)
+    if net is None:
+        return state
+
+    def copy(x: Array, like: Array) -> Array:
+        return jax.device_put(np.broadcast_to(x, like.shape), like.sharding)
+
+    return state._replace(net=jax.tree.map(copy, net, state.net), average=jax.tree.map(copy, net, state.average))
 
 
 def find_checkpoint(run: Run, steps: int) -> Path:

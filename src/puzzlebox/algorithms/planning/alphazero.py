@@ -45,6 +45,7 @@ class AlphaZero(eqx.Module):
     noise: float = param(0.25, "puct: share of the root's noise", low=0.0, high=1.0)
     exploration: float = param(1.25, "puct: c, the weight of likely and little visited moves", low=0.0)
     sampled_moves: int = param(0, "first moves of a game drawn from the improved policy; puct needs some", low=0)
+    start: str = param("", "a run of clone or alphazero whose network it begins with; empty: it knows nothing")
     random_moves: int = param(2, "first moves of a game that are random: a number from 0 to this", low=0)
     search_share: float = param(
         0.0, "share of the search's value in the value target; the rest is z", low=0.0, high=1.0

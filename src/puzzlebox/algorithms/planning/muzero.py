@@ -26,6 +26,7 @@ from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
+from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.data import replay, sequences
 from puzzlebox.data.replay import Replay
 from puzzlebox.envs.vector import vectorize
@@ -89,6 +90,7 @@ class MuZero(eqx.Module):
     unroll_steps: int = param(5, "K, how many steps the model is unrolled when it learns", low=1)
     td_steps: int = param(10, "n, the rewards in a value target before the search's value is used", low=1)
     random_moves: int = param(0, "in games, at most so many random moves open a game", low=0)
+    symmetries: bool = param(True, "in games, learn from every stretch turned at random where the board allows it")
     reanalyse: int = param(1, "remembered steps searched again per step played", low=0)
     learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.997, "γ, the weight of the next reward", low=0.0, high=1.0)
@@ -280,11 +282,16 @@ class MuZero(eqx.Module):
 
         def gradient_step(carry, key: Key):
             net, optimiser_state = carry
-            draw_key, action_key = jax.random.split(key)
+            draw_key, turn_key, action_key = jax.random.split(key, 3)
             window, observation, policy = self._stretches(state.net, memory, draw_key)
+            action = window.action[: self.unroll_steps]
+            if self.symmetries and isinstance(self.env, Game):
+                moved = jax.nn.one_hot(action, policy.shape[-1])
+                observation, policy, moved = turn(self.env, turn_key, observation, policy, moved)
+                action = jnp.argmax(moved, axis=-1)
             target = targets(window, policy, self.discount, self.td_steps, self.unroll_steps)
-            random = jax.random.randint(action_key, (self.unroll_steps, self.batch_size), 0, policy.shape[-1])
-            action = jnp.where(target.playing[:-1], window.action[: self.unroll_steps], random)
+            random = jax.random.randint(action_key, action.shape, 0, policy.shape[-1])
+            action = jnp.where(target.playing[:-1], action, random)
             gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self._features(observation), action, target)
             updates, optimiser_state = transform.update(gradient, optimiser_state, net)
             return (optax.apply_updates(net, updates), optimiser_state), metrics
