@@ -53,7 +53,10 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if subjects.writes(arguments.run):
         backend.prepare()
         figures = language_evaluation.evaluate_model(
-            arguments.run, problems=arguments.episodes, seed=arguments.seed, **asked
+            arguments.run,
+            problems=100 if arguments.episodes is None else arguments.episodes,
+            seed=arguments.seed,
+            **asked,
         )
         return report.show(figures, arguments.json)
     subjects.check_only_for_language(arguments.run, asked)
@@ -235,7 +238,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--run", type=Path, help="the run directory (default runs/ALGORITHM-ENV-TIME)")
     parser.add_argument(
-        "--episodes", type=int, default=100, help="evaluation episodes per agent at the end (default 100)"
+        "--episodes", type=int, help="evaluation episodes per agent at the end (default 100, in a simulator 30)"
     )
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is"
@@ -265,7 +268,7 @@ def resume_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR_OR_MODEL", type=Path, help="a run directory, or a language model")
-    parser.add_argument("--episodes", type=int, default=100, help="per agent and mode, or problems (default 100)")
+    parser.add_argument("--episodes", type=int, help="per agent and mode, or problems (default 100, in a simulator 30)")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
     group = parser.add_argument_group("language models")
     group.add_argument("--task", default="", help="held-out problems of this task (default: the run's own)")

@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -155,6 +156,19 @@ def temporary_worlds() -> Iterator[None]:
         del _MADE[before:]
 
 
+def tell(incident: str) -> None:
+    """Remembers what went wrong in a simulator without ending the run."""
+    _INCIDENTS[incident] += 1
+
+
+def told() -> list[str]:
+    """All of it since the last call, with how often."""
+    lines = [f"{incident} ({count}×)" if count > 1 else incident for incident, count in _INCIDENTS.items()]
+    _INCIDENTS.clear()
+    return lines
+
+
+_INCIDENTS: Counter[str] = Counter()
 _NUMBERS = itertools.count(secrets.randbelow(2**30))  # so that another process's state is not taken for one of ours
 _MADE: list[tuple[Simulators, list[int]]] = []
 _FAULTS: list[PuzzleboxError] = []

@@ -19,6 +19,7 @@ from puzzlebox.run.directory import Run, write_json
 from puzzlebox.run.game_evaluation import evaluate_game
 from puzzlebox.run.language_agents import LanguageAgents
 from puzzlebox.run.language_evaluation import evaluate_language
+from puzzlebox.run.protocol import default_episodes, for_scores, of_scores
 from puzzlebox.run.statistics import summarise
 from puzzlebox.types import Array, Game, State
 
@@ -35,7 +36,7 @@ class Played(NamedTuple):
     cut: int
 
 
-def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str, Any]:
+def evaluate(run: str | Path, *, episodes: int | None = None, seed: int = 0) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
 
     ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
@@ -45,12 +46,13 @@ def evaluate(run: str | Path, *, episodes: int = 100, seed: int = 0) -> dict[str
     """
     from puzzlebox.run.train import build
 
-    if episodes < 1:
+    if episodes is not None and episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     backend.prepare()
     opened = Run.open(run)
     agents = build(opened.config)
     state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+    episodes = episodes or default_episodes(agents.algorithm.env)
     return evaluate_agents(opened, agents, state, progress["steps"], episodes=episodes, seed=seed) | {"notes": notes}
 
 
@@ -84,6 +86,7 @@ def evaluate_agents(
         figures["table"] = sweep_table(config, figures["greedy"]["returns"])
     head = {"algorithm": config["algorithm"], "env": config["env"], "seeds": config["seeds"], "steps": steps}
     rest = {"agents": agents.num_agents, "episodes": episodes, "run": str(run.path)}
+    rest |= of_scores(agents.algorithm.env, steps)  # type: ignore[attr-defined]
     return head | scores_of(figures["greedy"]) | rest | figures
 
 
@@ -125,7 +128,7 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
 
     Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.
     """
-    env = agents.algorithm.env  # type: ignore[attr-defined]
+    env = for_scores(agents.algorithm.env)  # type: ignore[attr-defined]
     num_worlds = min(HOST_WORLDS, episodes) if hasattr(env, "vectorize") else episodes
     quota = -(-episodes // num_worlds)
     worlds_env = vectorize(env, num_worlds)

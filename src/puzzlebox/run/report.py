@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlebox.run import game_evaluation, language_evaluation
+from puzzlebox.run import game_evaluation, language_evaluation, protocol
 from puzzlebox.run.progress import si
 
 
@@ -36,6 +36,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
             f"  trained in {figures['seconds']:.1f} s after {figures['compile_seconds']:.1f} s of compiling"
             + (f", {si(speed)} steps/s" if speed else "")
         )
+    out += [f"  {line}" for line in protocol.lines(figures)]
     out += [f"  note: {note}" for note in figures.get("notes", [])]
     if not figures["intervals_meaningful"] and figures["steps"]:  # a model that is no run has no seeds
         out.append("  with fewer than 3 seeds there is no telling how other seeds would do: add --seeds 10")

@@ -16,11 +16,11 @@ from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.data.text_worlds import is_text, make_text, skipped
 from puzzlebox.envs import make
-from puzzlebox.envs.host import host_errors, temporary_worlds
+from puzzlebox.envs.host import host_errors, temporary_worlds, told
 from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 from puzzlebox.fields import params, parse
-from puzzlebox.run import backend, checkpoint, preflight
+from puzzlebox.run import backend, checkpoint, preflight, protocol
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
@@ -50,7 +50,7 @@ def train(
     seeds: int = 1,
     seed: int = 0,
     run: str | Path | None = None,
-    episodes: int = 100,
+    episodes: int | None = None,
     checkpoint_every: float = 10.0,
     minutes: float | None = None,
     quiet: bool = False,
@@ -59,16 +59,17 @@ def train(
     """Trains seeds ``seed … seed + seeds - 1`` of ``algorithm`` on ``env`` at once, evaluates, returns the figures.
 
     A hyper-parameter given as several numbers (a list, or text with commas) is swept: every value with every seed, in
-    one compiled program. ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted)
-    or after the steps, whichever comes first; an algorithm whose schedules do not depend on its steps (`OPEN_ENDED`)
-    has no end of its own if only minutes are given. Raises UsageError before anything compiles.
+    one compiled program. ``episodes`` are of the evaluation (default 100, in a simulator 30).
+    ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted) or after the steps,
+    whichever comes first; an algorithm whose schedules do not depend on its steps (`OPEN_ENDED`) has no end of its own
+    if only minutes are given. Raises UsageError before anything compiles.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise UsageError(f"minutes is {minutes:g}; it must be above 0")
     if minutes is not None and algorithm in OPEN_ENDED:
         hyperparameters.setdefault("steps", ENDLESS)
     config = configure(algorithm, env, seeds, seed, hyperparameters) | {"minutes": minutes}
-    if episodes < 1:
+    if episodes is not None and episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     path = Path(run) if run is not None else default_path(algorithm, env)
     check_free(path)
@@ -78,7 +79,9 @@ def train(
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
         preflight.check_rows(agents)
-    record = {"versions": backend.versions(), "hardware": backend.hardware(), "episodes": episodes}
+    world = agents.algorithm.env
+    record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
+    record |= {"episodes": episodes or protocol.default_episodes(world)}
     opened = Run.create(path, config | record)
     return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
 
@@ -95,8 +98,9 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
     if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
         state = restart_worlds(agents, state, progress["steps"])
         notes.append(
-            f"{opened.config['env']} runs in a simulator whose inner state cannot be saved: all worlds start new "
-            f"episodes at step {progress['steps']}; networks, optimiser, replay and random numbers continue"
+            f"{opened.config['env']} runs in a simulator whose inner state cannot be saved; it was started again: "
+            f"all worlds start new episodes at step {progress['steps']}; "
+            "networks, optimiser, replay and random numbers continue"
         )
     opened.cut_metrics(progress["steps"])
     return _train(opened, agents, state, progress, checkpoint_every, quiet, notes)
@@ -294,7 +298,7 @@ def _train(
         "seconds": round(seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
         "steps_per_second": round(steps * agents.num_agents / seconds, 1) if seconds else None,
-        "notes": [*(notes or []), *figures.get("notes", [])],
+        "notes": [*(notes or []), *told(), *figures.get("notes", [])],
     }
     write_json(run.path / "summary.json", figures)
     plot_run(run.path)

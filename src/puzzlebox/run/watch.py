@@ -118,6 +118,9 @@ def set_stage(name: str) -> Stage:
     layout = getattr(world, "layout", None)
     if name.startswith("gym:"):
         return _gymnasium_stage(name, make(f"{name},host=true") if hasattr(world, "mdp") else world, layout)
+    if hasattr(world, "single"):
+        env = world.single("rgb_array")
+        return Stage(env, None, env.metadata["render_fps"])
     if layout is not None:
         return Stage(GymnasiumEnvironment(world), layout.rows, GRID_SPEED)
     if not hasattr(world, "render"):

@@ -1,0 +1,49 @@
+"""The rules behind a score: how a simulated world was played while learning, and how it is played for its scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EPISODES, SIMULATED_EPISODES = 100, 30  # of an evaluation; whole games in a simulator take long
+
+
+def for_scores(env: Any) -> Any:
+    """The world as it is played for scores: without what only training does to it, such as clipping rewards."""
+    return env.evaluation() if hasattr(env, "evaluation") else env
+
+
+def default_episodes(env: Any) -> int:
+    """How many episodes an evaluation has where nobody says."""
+    return SIMULATED_EPISODES if hasattr(env, "protocol") else EPISODES
+
+
+def recorded(env: Any) -> dict[str, Any]:
+    """What ``config.json`` keeps: the rules of training and those of scores; nothing for a world without any."""
+    if not hasattr(env, "protocol"):
+        return {}
+    return {"protocol": {"training": env.protocol, "evaluation": for_scores(env).protocol}}
+
+
+def of_scores(env: Any, steps: int) -> dict[str, Any]:
+    """What stands beside a score: its rules, and the steps of training counted in frames too."""
+    if not hasattr(env, "protocol"):
+        return {}
+    return {"frames": steps * env.protocol["frames_per_step"], "protocol": for_scores(env).protocol}
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The same for a person."""
+    if "protocol" not in figures:
+        return []
+    words = ", ".join(_words(name.replace("_", " "), value) for name, value in figures["protocol"].items())
+    return [f"protocol: {words}", f"{figures['steps']:,} steps are {figures['frames']:,} frames"]
+
+
+def _words(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    if isinstance(value, list):
+        return f"{name} {' '.join(value)}" if len(value) <= 3 else f"{len(value)} {name}"
+    if isinstance(value, dict):
+        return f"{name} " + " ".join(f"{part.replace('_', ' ')} {number:g}" for part, number in value.items())
+    return value if name == "simulator" else f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
