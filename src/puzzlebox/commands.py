@@ -193,6 +193,15 @@ def bandit(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def roms(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import roms
+
+    figures = roms.import_roms(arguments.directory)
+    if not arguments.json:
+        print("\n".join(roms.lines(figures)))
+    return figures
+
+
 def tour(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import tour
 
@@ -238,7 +247,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--run", type=Path, help="the run directory (default runs/ALGORITHM-ENV-TIME)")
     parser.add_argument(
-        "--episodes", type=int, help="evaluation episodes per agent at the end (default 100, in a simulator 30)"
+        "--episodes", type=int, help="evaluation episodes per agent at the end (default 100, in a simulator 16)"
     )
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is"
@@ -268,7 +277,7 @@ def resume_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR_OR_MODEL", type=Path, help="a run directory, or a language model")
-    parser.add_argument("--episodes", type=int, help="per agent and mode, or problems (default 100, in a simulator 30)")
+    parser.add_argument("--episodes", type=int, help="per agent and mode, or problems (default 100, in a simulator 16)")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
     group = parser.add_argument_group("language models")
     group.add_argument("--task", default="", help="held-out problems of this task (default: the run's own)")
@@ -370,6 +379,11 @@ def bandit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw the regret into FILE.png and FILE.svg")
 
 
+def roms_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["import"], help="what to do with them")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="where your ROM files are, zip files too")
+
+
 def tour_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="with fewer episodes and contestants: 90 seconds at most")
     parser.add_argument(
@@ -387,6 +401,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "list": (list_names, "the worlds, algorithms, language tasks and models there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
     "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
+    "roms": (roms, "import ROMs that you own, such as Sonic 2, known by their SHA-1", roms_arguments),
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from pathlib import Path
 
 import gymnasium
 import jax
@@ -15,6 +16,7 @@ from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.host import host_errors
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.fields import params
 from puzzlebox.types import Timestep
 
 
@@ -206,6 +208,12 @@ def test_one_game_to_watch():
         difference = np.abs(area(np.rint(grey), (84, 84), 3).astype(int) - observation[..., 3])
         assert np.mean(difference > 2) < 0.02  # what flickers is pooled in colour there, in grey here
     assert (pictures[0] != pictures[9]).any()
+
+
+def test_the_page_lists_every_option():
+    page = (Path(__file__).parents[2] / "docs/atari.md").read_text(encoding="utf-8")
+    for name, field in params(Atari).items():
+        assert f"| `{name}` | {field.default} |" in page
 
 
 def test_helpers():

@@ -34,6 +34,7 @@ PREFIXES = {
     "gym": "any environment that Gymnasium knows, e.g. gym:FrozenLake-v1",
     "atari": "an Atari 2600 game, e.g. atari:pong, atari:breakout,sticky=0",
     "grid": "a grid drawn in a text file, e.g. grid:my_map.txt",
+    "retro": "a console game by an emulator, e.g. retro:Airstriker-Genesis-v0",
     "pgx": "a game of Pgx, e.g. pgx:othello, pgx:go_9x9, pgx:chess",
 }
 
@@ -53,6 +54,10 @@ def make(name: str) -> Any:
         from puzzlebox.envs.atari import make_atari
 
         return configure(base, make_atari(rest), options)
+    if colon and prefix == "retro":
+        from puzzlebox.envs.retro import make_retro
+
+        return configure(base, make_retro(rest), options)
     if colon and prefix == "grid":
         from puzzlebox.envs.gridworld import from_file
 
@@ -65,7 +70,7 @@ def make(name: str) -> Any:
         raise unknown("environment prefix", prefix, PREFIXES)
     constructors = ENVIRONMENTS | GAMES
     if base not in constructors:
-        if not base.startswith(("grid/", "probe/")):
+        if not base.startswith(("grid/", "probe/", "platformer/")):
             import gymnasium
 
             if base in gymnasium.registry:
@@ -89,15 +94,23 @@ def read_options(name: str) -> tuple[str, dict[str, str]]:
 
 
 def configure(name: str, env: Any, options: dict[str, str]) -> Any:
-    """``env`` with the options set, each read as the type of the field's default and checked for its range."""
+    """``env`` with the options set, each read as the type of the field's default and checked for its range.
+
+    The weights of a reward (`six_terms`) are options like the others.
+    """
     import dataclasses
 
-    fields = params(env)
-    values = {}
+    weights = getattr(env, "weights", None)
+    of_reward = {} if weights is None else params(weights)
+    fields = params(env) | of_reward
+    values: dict[str, Any] = {}
     for key, text in options.items():
         if key not in fields:
             raise unknown(f"option of {name}", key, fields) if fields else UsageError(f"{name} has no options")
         values[key] = parse(key, fields[key], text)
+    if weights is not None:
+        chosen = {key: values.pop(key) for key in of_reward if key in values}
+        values["weights"] = dataclasses.replace(weights, **chosen)
     env = dataclasses.replace(env, **values)
     check_fields(env)
     return env

@@ -67,6 +67,7 @@ class Atari:
     fire_reset: bool = param(False, "FIRE is pressed at the start where the game has it")
     max_frames: int = param(108_000, "a game is cut after so many frames (30 minutes)", low=1)
     measures = ("score",)
+    frame_stack = STACK  # frames in an observation, for a replay that keeps each once
 
     def __post_init__(self) -> None:
         check_fields(self)
