@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("stable_retro")
 
-from puzzlebox.envs import make, retro_games, retro_pool, retro_worker
+from puzzlebox.envs import make, retro, retro_games, retro_pool, retro_worker
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.host import temporary_worlds
 from puzzlebox.envs.retro import Consoles, Retro
@@ -256,7 +256,7 @@ def test_the_six_terms_of_a_recorded_level_worked_by_hand():
 
 
 def test_sonic_has_ten_actions_and_its_weights_are_options(monkeypatch):
-    monkeypatch.setattr(retro_games, "has_rom", lambda game: True)
+    monkeypatch.setattr(retro, "check_rom", lambda game: None)
     states = "EmeraldHillZone.Act1|ChemicalPlantZone.Act2"
     env = make(f"retro:{SONIC},progress=0.5,new_area=2,state={states},stagnation=200")
     assert env.weights == Weights(progress=0.5, new_area=2.0)
@@ -304,6 +304,14 @@ def test_mistakes_are_one_line(name, message, monkeypatch):
         monkeypatch.setattr(retro_games, "has_rom", lambda game: False)
     with pytest.raises(UsageError, match=message):
         make(name)
+
+
+def test_another_rom_is_not_taken(monkeypatch):
+    monkeypatch.setattr(retro_games, "hashes", lambda game: ["1234"])
+    monkeypatch.setattr(retro_games.library(), "verify_hash", lambda game: [(game, "sha mismatch")])
+    message = r"rom.md is another ROM: its SHA-1 is [0-9a-f]{40}, but retro:Airstriker-Genesis-v0 needs .* SHA-1 1234$"
+    with pytest.raises(UsageError, match=message):
+        make(AIRSTRIKER)
 
 
 def test_without_the_extra(monkeypatch):

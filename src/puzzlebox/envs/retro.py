@@ -22,7 +22,7 @@ import numpy as np
 
 from puzzlebox.envs import six_terms
 from puzzlebox.envs.host import HostVector
-from puzzlebox.envs.retro_games import action_buttons, check_game, is_platformer, start_states
+from puzzlebox.envs.retro_games import action_buttons, check_game, check_rom, is_platformer, start_states
 from puzzlebox.envs.retro_pool import Emulator, Slices
 from puzzlebox.envs.retro_worker import SIZE, STACK, VARIABLES
 from puzzlebox.envs.six_terms import TERMS, Situation, Weights
@@ -38,6 +38,7 @@ X, RINGS, LIVES, LEVEL_END_BONUS = range(len(VARIABLES))
 def make_retro(game: str) -> Retro:
     """The world behind ``retro:GAME``; raises UsageError for an unknown game or a missing ROM."""
     check_game(game)
+    check_rom(game)
     return Retro(game, Weights() if is_platformer(game) else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -33,11 +34,19 @@ def all_games() -> tuple[str, ...]:
 
 
 def check_game(game: str) -> None:
-    """Raises UsageError for an unknown game (with the nearest names) and for one whose ROM is not imported."""
+    """Raises UsageError for an unknown game, with the nearest names."""
     if game not in all_games():
         raise unknown("console game", game, all_games())
+
+
+def check_rom(game: str) -> None:
+    """Raises UsageError where the game's ROM is missing, or another one."""
     if not has_rom(game):
         raise UsageError(f"retro:{game} needs a ROM that you own: {needed(game)}; import it: puzzlebox roms import DIR")
+    if library().verify_hash(game):
+        path = Path(library().get_romfile_path(game))
+        digest = hashlib.sha1(path.read_bytes()).hexdigest()
+        raise UsageError(f"{path} is another ROM: its SHA-1 is {digest}, but retro:{game} needs {needed(game)}")
 
 
 def has_rom(game: str) -> bool:
