@@ -1,11 +1,12 @@
 """Makes the pictures of the documentation again: ``python docs/make_figures.py [PAGE ...]``, or ``make figures``.
 
-A page is its own recipe: its commands are run as written, in an empty folder, and every line
+A page is its own recipe: every line
 
     <!-- picture: runs/ppo/learning_curve.png -->
 
-names the file that becomes the picture on the next line. In the README it is the table of figures that is written
-again, each row from its own command.
+names the file that becomes the picture on the next line, and the commands of its section up to there make it: they are
+run as written, in an empty folder. In the README it is the table of figures that is written again, each row from its
+own command.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from puzzlebox.cli import main
 
 DOCS = Path(__file__).resolve().parent
 README = DOCS.parent / "README.md"
+SECTION = re.compile(r"^(?=## )", re.MULTILINE)
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"<!-- picture: (\S+) -->\n!\[[^\]]*\]\(([^)]+)\)")
 ROW = re.compile(r"^\| `puzzlebox ([^`]+)` \|.*$", re.MULTILINE)
@@ -38,19 +40,19 @@ def commands(markdown: str) -> list[list[str]]:
 
 
 def make(page: Path) -> None:
-    """Runs the commands of ``page`` and replaces its pictures."""
-    markdown = page.read_text(encoding="utf-8")
-    pictures = PICTURE.findall(markdown)
-    if not pictures:
-        return
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for argv in commands(markdown):
-            if code := main(argv):
-                sys.exit(f"{page.name}: puzzlebox {shlex.join(argv)} ended with {code}")
-        for source, target in pictures:
-            shrink(Path(source), page.parent / target)
-    print(f"{page.stem}: {len(pictures)} pictures in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    """Runs the commands of every section of ``page`` that has pictures, as far as they need, and replaces these."""
+    for section in SECTION.split(page.read_text(encoding="utf-8")):
+        pictures = list(PICTURE.finditer(section))
+        if not pictures:
+            continue
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            for argv in commands(section[: pictures[-1].start()]):
+                if code := main(argv):
+                    sys.exit(f"{page.name}: puzzlebox {shlex.join(argv)} ended with {code}")
+            for source, target in (found.groups() for found in pictures):
+                shrink(Path(source), page.parent / target)
+        print(f"{page.stem}: {len(pictures)} pictures in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
 def measure(found: re.Match[str]) -> str:

@@ -137,6 +137,18 @@ def test_training_starts_from_a_network(run):
     build(config | {"hyperparameters": config["hyperparameters"] | {"start": "gone"}})
 
 
+def test_a_run_from_before_networks_could_be_started_from(run, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    del config["hyperparameters"]["start"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "checkpoints").symlink_to(run / "checkpoints")
+    np.testing.assert_array_equal(numbers(tmp_path), numbers(run))
+    config["hyperparameters"]["wit"] = config["hyperparameters"].pop("width")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="another version of alphazero: it differs in width, wit"):
+        open_trained(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("env", "values", "words"),
     [

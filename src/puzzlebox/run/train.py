@@ -35,6 +35,7 @@ from puzzlebox.types import Game, State
 POINTS = 100  # logged points per run, about
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
+ADDED = {"alphazero": {"start": ""}, "muzero": {"symmetries": False}}  # later than the first runs, which were like this
 
 
 class Interrupted(PuzzleboxError):
@@ -194,7 +195,7 @@ def build(config: dict[str, Any]) -> Any:
     """The agents a config describes: `Agents`, or `LanguageAgents` for a language algorithm."""
     kind = algorithm_class(config["algorithm"])
     fields = params(kind)
-    values = config["hyperparameters"]
+    values = ADDED.get(config["algorithm"], {}) | config["hyperparameters"]
     if set(values) != set(fields):
         changed = ", ".join(sorted(set(values) ^ set(fields)))
         raise UsageError(f"this run was made by another version of {config['algorithm']}: it differs in {changed}")

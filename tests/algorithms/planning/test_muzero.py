@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.algorithms.planning.muzero import MuZero, Step, targets, unroll
+from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make, probes
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.muzero import WorldModel, scale, scale_gradient
@@ -155,3 +156,38 @@ def test_bad_requests():
         MuZero(make("Pendulum-v1"))
     with pytest.raises(UsageError, match="num_simulations is 0; it must be at least 1"):
         MuZero(env, num_simulations=0)
+
+
+def test_a_turned_game_is_the_game_played_on_a_turned_board():
+    """Games of random moves, turned with their moves, are played again from the turned board by the rules."""
+    game, count, moves = make("tic_tac_toe"), 64, 5
+    rng, step = np.random.default_rng(0), jax.jit(jax.vmap(game.step, in_axes=(0, 0, None)))
+    action = jnp.asarray(rng.permuted(np.tile(np.arange(9), (count, 1)), axis=1)[:, :moves].T, jnp.int32)
+    start = jax.vmap(game.reset)(jax.random.split(jax.random.key(0), count))[0]
+
+    def play(action):
+        state, seen = start, []
+        for move in action:
+            state, position = step(state, move, jax.random.key(0))
+            seen.append(position.observation)
+        return jnp.stack(seen)
+
+    moved = jax.nn.one_hot(action, 9)
+    turned, moved = turn(game, jax.random.key(1), play(action), moved)
+    assert len({np.asarray(x).tobytes() for x in moved.argmax(-1)[0]}) > 1
+    assert not (moved.argmax(-1) == action).all()
+    np.testing.assert_array_equal(play(moved.argmax(-1).astype(jnp.int32)), turned)
+
+
+def test_boards_are_turned_where_that_is_wished():
+    """One gradient step from the same numbers: turned boards give other weights; a world has none to turn."""
+    size = {"num_envs": 4, "num_steps": 4, "capacity": 512, "learning_starts": 0, "num_updates": 1, "batch_size": 4}
+    size |= {"num_simulations": 2, "width": 4, "hidden": (8,), "td_steps": 2, "unroll_steps": 2}
+    weights = []
+    for symmetries in (True, False):
+        agent = MuZero(make("tic_tac_toe"), symmetries=symmetries, **size)
+        step, state = jax.jit(agent.step), jax.jit(agent.init)(jax.random.key(0))
+        for _ in range(3):
+            state, _ = step(state)
+        weights.append(np.asarray(state.net.representation.weights[0]))
+    assert not np.array_equal(*weights)
