@@ -202,6 +202,8 @@ class Games:
             for piece, actions in zip(pieces, rows, strict=True):  # all play at the same time
                 piece.send(actions)  # type: ignore[union-attr]
             results = [piece.receive() for piece in pieces]  # type: ignore[union-attr]
+            if len(results) == 1:  # without copying
+                return tuple(column[None] for column in results[0])
             return tuple(np.stack(column) for column in zip(*results, strict=True))
 
     def forget(self, handles: list[int]) -> None:
