@@ -163,7 +163,8 @@ def recorded(rows, **settings):
     console = object.__new__(Console)
     console.settings = {"states": ["EmeraldHillZone.Act1"], "frame_skip": 2, "sticky": 0.0, "noop_max": 0}
     console.settings |= {"max_steps": 99, "stagnation": 0, "six_terms": True} | settings
-    console.env, console.masks = Recorded(frames(*rows)), [np.zeros(12, np.int8)]
+    rows = rows if isinstance(rows[0], dict) else frames(*rows)
+    console.env, console.masks = Recorded(rows), [np.zeros(12, np.int8)]
     console.reply, console.stack = np.zeros((), REPLY), np.zeros((84, 84, 4), np.uint8)
     console.reset(1)
     return console
@@ -200,6 +201,13 @@ def test_time_and_standing_still_cut_sonics_episode():
     assert [cut for _, cut, _ in ends(recorded(rows, stagnation=3), 5)] == [False, False, False, True, False]
     assert [cut for _, cut, _ in ends(recorded(rows, stagnation=4), 4)] == [False, False, False, False]
     assert [cut for _, cut, _ in ends(recorded(rows, max_steps=4), 5)] == [False, False, False, True, False]
+
+
+def test_a_special_stage_cuts_sonics_episode_before_it():
+    rows = frames((96, 50, 3, 0), (98, 50, 3, 0), (7, 50, 3, 0), (96, 0, 3, 0), (97, 0, 3, 0), (98, 0, 3, 0))
+    rows[2]["game_mode"] = 16
+    console = recorded(rows)
+    assert ends(console, 2) == [(False, True, 98), (False, False, 98)]
 
 
 def test_another_games_own_end_and_reward():

@@ -19,6 +19,7 @@ from PIL import Image
 SIZE, STACK = 84, 4
 REQUEST = struct.Struct("<ci3x")
 VARIABLES = ("x", "rings", "lives", "level_end_bonus")  # of a game that the six-term reward is made for
+SPECIAL_STAGE = 16  # Sonic 2's mode for a stage that is no part of the level: x means something else there
 REPLY = np.dtype(
     [
         ("fault", "S300"),
@@ -73,7 +74,7 @@ class Console:
         self.info = self.env.data.lookup_all()
         self.stack[:] = 0
         self.stack[..., -1] = small(screen)
-        self.time = self.still = 0
+        self.time, self.still, self.left = 0, 0, False
         self.furthest = self.info.get("x", 0)
         self.reply["following"] = self.stack
         self.reply["start"] = self.variables()
@@ -86,6 +87,9 @@ class Console:
                 self.held = self.masks[action]
             before = self.info
             screen, paid, done, _, self.info = self.env.step(self.held)
+            if self.settings["six_terms"] and self.info.get("game_mode") == SPECIAL_STAGE:
+                self.info, self.left = before, True
+                break
             reward += float(paid)
             over = self.ends(before) if self.settings["six_terms"] else bool(done)
             if over:
@@ -105,12 +109,15 @@ class Console:
         return self.info["lives"] < before["lives"] or self.info["level_end_bonus"] > before["level_end_bonus"] == 0
 
     def cut(self, reward: float) -> bool:
-        """The time is over, or too long nothing was reached: no new place in a six-term game, no reward elsewhere."""
+        """The time is over, the level was left for a special stage, or too long nothing was reached.
+
+        To reach is to come to a new place in a six-term game, and to be paid in any other.
+        """
         reached = self.info["x"] > self.furthest if self.settings["six_terms"] else reward > 0
         self.still = 0 if reached else self.still + 1
         self.furthest = max(self.furthest, self.info.get("x", 0))
         limits = self.settings
-        return self.time >= limits["max_steps"] or 0 < limits["stagnation"] <= self.still
+        return self.left or self.time >= limits["max_steps"] or 0 < limits["stagnation"] <= self.still
 
     def variables(self) -> list[float]:
         return [float(self.info.get(name, 0)) for name in VARIABLES]
