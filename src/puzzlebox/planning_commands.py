@@ -85,7 +85,7 @@ def play_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         default="",
         metavar="PLAYER",
-        help="a run of alphazero or muzero, shipped, perfect, mcts, mcts:N, random or human "
+        help="a run of alphazero, muzero or clone, shipped, perfect, mcts, mcts:N, random or human "
         "(default: shipped where weights come with the package, else mcts)",
     )
     parser.add_argument(
@@ -119,7 +119,7 @@ def tree_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--player",
         default="",
-        help="a run of alphazero, shipped or mcts (default: shipped where there is one, else mcts)",
+        help="a run of alphazero, muzero or clone, shipped or mcts (default: shipped where there is one, else mcts)",
     )
     parser.add_argument("--simulations", type=int, default=50, metavar="N", help="of the search (default 50)")
     parser.add_argument("--seed", type=int, default=0, help="of random games (default 0)")

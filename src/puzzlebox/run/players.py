@@ -3,7 +3,7 @@
 random            every legal move alike
 mcts, mcts:N      plain Monte Carlo tree search: UCT with N random games per move, no network
 perfect           wins as soon and loses as late as it can (tic_tac_toe, connect_four); of several best moves any
-DIR               a run of alphazero or muzero: ``runs/az``, ``runs/az,agent=2``, ``runs/az,simulations=64``
+DIR               a run of alphazero, muzero or clone: ``runs/az``, ``runs/az,agent=2``, ``runs/az,simulations=64``
 shipped           the weights that come with the package
 """
 

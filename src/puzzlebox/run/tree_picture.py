@@ -63,8 +63,9 @@ def draw_search(
 ) -> dict[str, Any]:
     """Searches the position after ``moves`` with the readable tree and draws it into ``out`` (PNG).
 
-    ``player``: mcts, or a run of alphazero, whose network guesses; default the shipped weights, else mcts. Raises
-    UsageError for what is no game, no such player, a position in which nothing can be moved, and zero simulations.
+    ``player``: mcts, or a run of alphazero, muzero or clone, whose network guesses; default the shipped weights, else
+    mcts. Raises UsageError for what is no game, no such player, a position in which nothing can be moved, and zero
+    simulations.
     """
     if simulations < 1:
         raise UsageError(f"simulations is {simulations}; a search needs at least 1")
@@ -109,7 +110,7 @@ def guesses(player: str, env: str, game: Game) -> tuple[Evaluate, Score]:
     place = shipped(env) if player == "shipped" else None
     base, options = (str(place), {}) if place else read_name(player)
     if not Path(base).is_dir():
-        raise UsageError(f"'{player}' has no tree to draw; name a run of alphazero, or mcts")
+        raise UsageError(f"'{player}' has no tree to draw; name a run of alphazero, muzero or clone, or mcts")
     trained = open_trained(base, options.get("agent", 0), options.get("steps"), env)
     if not hasattr(trained.algorithm, "predict"):
         raise UsageError(f"{base} was trained by {trained.config['algorithm']}, whose search has no tree of boards")
@@ -194,7 +195,7 @@ def draw_line(axes: Axes, boxes: list[Box], box: Box, most: int) -> None:
     if box.parent is None:
         return
     above = boxes[box.parent]
-    top = above.depth * LEVEL + BOX / 2 + (CAPTION if above.parent is not None else 0.3)
+    top = above.depth * LEVEL + BOX / 2 + (CAPTION if above.parent is not None or above.hidden else 0.3)
     bottom = box.depth * LEVEL - BOX / 2
     bend = (top + bottom) / 2
     path = np.array([[above.x, top], [above.x, bend], [box.x, bend], [box.x, bottom]])
