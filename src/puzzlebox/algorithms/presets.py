@@ -10,7 +10,38 @@ from __future__ import annotations
 
 from typing import Any
 
+PLATFORMER: dict[str, Any] = {
+    "steps": 700_000,
+    "num_envs": 32,
+    "num_steps": 128,
+    "num_minibatches": 8,
+    "learning_rate": 1e-3,
+    "entropy_coef": 0.01,
+}
+SCREENS: dict[str, Any] = {  # the usual ones of PPO on Atari: 10 million steps are 40 million frames
+    "steps": 10_000_000,
+    "num_steps": 128,
+    "learning_rate": 2.5e-4,
+    "clip_ratio": 0.1,
+    "entropy_coef": 0.01,
+    "hidden": (512,),
+}
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("ppo", "atari:"): SCREENS,
+    ("ppo", "retro:"): SCREENS,
+    ("dqn", "atari:"): {  # Mnih et al. 2015, whose counts are steps of four frames, with Adam
+        "steps": 10_000_000,
+        "capacity": 1_000_000,
+        "batch_size": 32,
+        "learning_starts": 50_000,
+        "learning_rate": 1e-4,
+        "epsilon_end": 0.1,
+        "exploration_fraction": 0.1,
+        "target_every": 312,  # 9,984 steps
+        "target_rate": 1.0,
+        "double": False,
+        "hidden": (512,),
+    },
     ("ppo", "Acrobot-v1"): {"steps": 500_000, "num_envs": 16, "entropy_coef": 0.01},
     ("ppo", "Pendulum-v1"): {
         "steps": 500_000,
@@ -38,6 +69,10 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "random_moves": 10,
         "capacity": 131_072,
     },
+    ("ppo", "platformer/level-1"): PLATFORMER,
+    ("ppo", "platformer/level-2"): PLATFORMER,
+    ("ppo", "platformer/level-3"): PLATFORMER,
+    ("ppo", "platformer/random"): PLATFORMER,
     ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
     ("alphazero", "connect_four"): {
         "steps": 1_000_000,
@@ -101,9 +136,11 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 def preset(algorithm: str, env_name: str) -> dict[str, Any]:
     """The values that replace the defaults of ``algorithm`` on ``env_name``: none with the option ``style=chat``.
 
-    No other option matters.
+    No other option matters. An entry such as ``atari:`` holds for all worlds with this prefix that have none of their
+    own.
     """
     base, *options = env_name.split(",")
     if any(option.replace(" ", "") == "style=chat" for option in options):
         return {}
-    return dict(PRESETS.get((algorithm, base), {}))
+    prefix = base.partition(":")[0] + ":"
+    return dict(PRESETS.get((algorithm, base), PRESETS.get((algorithm, prefix), {})))

@@ -25,6 +25,10 @@ ENVIRONMENTS = {
     "grid/robot": "gridworld:robot",
     "grid/toy": "gridworld:toy",
     "grid/maze": "gridworld:maze",
+    "platformer/level-1": "platformer.world:level_1",
+    "platformer/level-2": "platformer.world:level_2",
+    "platformer/level-3": "platformer.world:level_3",
+    "platformer/random": "platformer.world:random_level",
 }
 GAMES = {
     "tic_tac_toe": "games.tic_tac_toe:TicTacToe",

@@ -125,7 +125,8 @@ def set_stage(name: str) -> Stage:
         return Stage(GymnasiumEnvironment(world), layout.rows, GRID_SPEED)
     if not hasattr(world, "render"):
         raise UsageError(f"{name} draws no pictures; grids, classic control and most of Gymnasium's worlds do")
-    return Stage(GymnasiumEnvironment(world, render_mode="rgb_array"), None, WORLD_SPEED)
+    speed = getattr(world, "frames_per_second", WORLD_SPEED)
+    return Stage(GymnasiumEnvironment(world, render_mode="rgb_array"), None, speed)
 
 
 def _gymnasium_stage(name: str, host: Any, layout: Any) -> Stage:

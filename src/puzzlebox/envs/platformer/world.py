@@ -1,0 +1,249 @@
+"""The platformer as a world: a level, a body, rings, enemies, lives, and the six-term reward.
+
+Ours, for everyone who wants the video-game case without a ROM. An episode ends with the last life or at the goal
+(terminated), or when time is up (truncated).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import equinox as eqx
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from puzzlebox.envs import six_terms
+from puzzlebox.envs.platformer import physics
+from puzzlebox.envs.platformer.generator import generate
+from puzzlebox.envs.platformer.levels import MAPS, NOWHERE, Level, read_level
+from puzzlebox.envs.platformer.physics import Body
+from puzzlebox.envs.six_terms import Situation, Weights
+from puzzlebox.errors import UsageError
+from puzzlebox.fields import param
+from puzzlebox.types import Array, Key, Timestep
+
+ACTIONS = ("stand", "left", "right", "jump", "left and jump", "right and jump")
+PUSH = np.array([0, -1, 1, 0, -1, 1], np.float32)
+AREA = 4.0  # tiles that a part of the level is wide, for the new-area bonus
+ENEMY_SPEED = 2.0  # tiles per second
+SAFE = 20  # decisions without harm after a hit
+REACH = 0.7  # how near a ring or an enemy touches
+BOTTOM = -1.0  # below it a body is lost
+
+
+class PlatformerState(NamedTuple):
+    body: Body
+    taken: Array  # bool [LENGTH], the rings that are gone, by column
+    beaten: Array  # bool [ENEMIES]
+    rings: Array  # float32 []
+    lives: Array  # float32 []
+    safe: Array  # int32 [], decisions without harm that are left
+    leftmost: Array  # float32 []
+    furthest: Array  # float32 []
+    heading: Array  # float32 [], 1 after running to the right, −1 after running to the left, 0 before
+    time: Array  # int32 [], decisions
+    screen: Array  # uint8 [84, 84, 4], the last four pictures; [0] with view=tiles
+
+
+class Platformer(eqx.Module):
+    """Run and jump to the goal. Actions: stand, left, right, jump, left and jump, right and jump; ten per second.
+
+    Observation ``view=tiles``: float32 [120], the columns around and what the body feels (`features.py`);
+    ``view=screen``: uint8 [84, 84, 4], the last four grey pictures. Reward: `six_terms`. Measures: what each of its six
+    terms paid, ``success``, ``furthest_x`` (tiles right of the start), ``distance`` (tiles run in any direction) and
+    ``turns`` (how often it turned round).
+    """
+
+    map: str = eqx.field(default="level-1", static=True)
+    view: str = param("tiles", "what is seen", choices=("tiles", "screen"))
+    lives: int = param(1, "lives; the next one begins at the start", low=1, high=99)
+    time_limit: int = param(300, "decisions until time is up", low=1)
+    seed: int = param(0, "which of the random levels", low=0)
+    weights: Weights = eqx.field(default_factory=Weights)
+    random_step = False
+    frames_per_second = 10
+    frame_stack = 4  # pictures in a screen, for a replay that keeps each once
+
+    def __check_init__(self):
+        if self.seed and self.map != "random":
+            raise UsageError(f"seed is {self.seed}, but {self.map} is drawn by hand; seeds are for platformer/random")
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        from puzzlebox.envs.platformer import features, screen
+
+        return features.SPACE if self.view == "tiles" else screen.SPACE
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        return ACTION_SPACE
+
+    def level(self) -> Level:
+        """The tables of its level."""
+        return load(self.map, self.seed)
+
+    def reset(self, key: Key) -> tuple[PlatformerState, Array]:
+        level = self.level()
+        start = jnp.asarray(level.start)
+        zero = jnp.zeros(())
+        state = PlatformerState(
+            body=Body(start[0], start[1], zero, zero, zero, jnp.bool_(True)),
+            taken=jnp.zeros(len(level.ring), bool),
+            beaten=jnp.zeros(len(level.enemies), bool),
+            rings=zero,
+            lives=jnp.float32(self.lives),
+            safe=jnp.int32(0),
+            leftmost=start[0],
+            furthest=start[0],
+            heading=zero,
+            time=jnp.int32(0),
+            screen=jnp.zeros(0, jnp.uint8),
+        )
+        return self._see(level, state, fresh=True)
+
+    def step(self, state: PlatformerState, action: Array, key: Key) -> tuple[PlatformerState, Timestep]:
+        level = self.level()
+        before = self._situation(state, jnp.bool_(False))
+        body, path = _move(level, state.body, action)
+        moved = _meet(level, state, body, path)
+        distance = jnp.abs(path.x[0] - state.body.x) + jnp.abs(jnp.diff(path.x)).sum()
+        completed = (moved.body.x >= level.goal) & (moved.body.y > BOTTOM)
+        x = moved.body.x
+        moved = moved._replace(
+            leftmost=jnp.minimum(state.leftmost, x), furthest=jnp.maximum(state.furthest, x), time=state.time + 1
+        )
+        after = self._situation(moved, completed)
+        paid = {
+            name: jnp.asarray(value, jnp.float32)
+            for name, value in six_terms.terms(self.weights, AREA, before, after).items()
+        }
+        lost = moved.lives < state.lives
+        next_state = _begin_again(level, moved, lost)
+        terminated = completed | (moved.lives <= 0)
+        way = x - state.body.x
+        heading = jnp.where(jnp.abs(way) > 0.05, jnp.sign(way), state.heading)
+        measures = paid | {
+            "success": completed.astype(jnp.float32),
+            "furthest_x": moved.furthest - state.furthest,
+            "distance": distance,
+            "turns": (heading * state.heading < 0).astype(jnp.float32),
+        }
+        next_state, observation = self._see(level, next_state._replace(heading=heading))
+        truncated = ~terminated & (moved.time >= self.time_limit)
+        reward = jnp.asarray(sum(paid.values()), jnp.float32)
+        return next_state, Timestep(observation, reward, terminated, truncated, measures)
+
+    def render(self, state: PlatformerState) -> np.ndarray:
+        """A picture of the part of the level around the body, uint8 [240, 360, 3]."""
+        from puzzlebox.envs.platformer.picture import draw
+
+        return draw(self.level(), jax.tree.map(np.asarray, state))
+
+    def _situation(self, state: PlatformerState, completed: Array) -> Situation:
+        return Situation(state.body.x, state.leftmost, state.furthest, state.rings, state.lives, completed)
+
+    def _see(self, level: Level, state: PlatformerState, fresh: bool = False) -> tuple[PlatformerState, Array]:
+        from puzzlebox.envs.platformer import features, screen
+
+        if self.view == "tiles":
+            return state, features.observe(level, state, self.lives, self.time_limit)
+        picture = screen.draw(level, state)[..., None]
+        before = jnp.repeat(picture, 3, axis=-1) if fresh else state.screen[..., 1:]
+        state = state._replace(screen=jnp.concatenate([before, picture], axis=-1))
+        return state, state.screen
+
+
+ACTION_SPACE = gymnasium.spaces.Discrete(len(ACTIONS))
+
+
+def level_1() -> Platformer:
+    return Platformer("level-1")
+
+
+def level_2() -> Platformer:
+    return Platformer("level-2")
+
+
+def level_3() -> Platformer:
+    return Platformer("level-3")
+
+
+def random_level() -> Platformer:
+    return Platformer("random")
+
+
+@lru_cache
+def load(name: str, seed: int) -> Level:
+    """The tables of a level by name."""
+    rows = generate(seed) if name == "random" else MAPS[name]
+    return read_level(rows, f"platformer/{name}")
+
+
+def enemies_at(level: Level, time: Array) -> tuple[Array, Array, Array]:
+    """Places x, y and directions of all enemies, float32 [ENEMIES] each: they walk to and fro, starting at the left."""
+    first, last, height = (jnp.asarray(level.enemies[:, i]) for i in range(3))
+    length = jnp.maximum(last - first, 1e-3)
+    walked = jnp.mod(ENEMY_SPEED * physics.DT * physics.SUBSTEPS * time, 2 * length)
+    there = walked < length
+    return first + jnp.where(there, walked, 2 * length - walked), height, jnp.where(there, 1.0, -1.0)
+
+
+def _move(level: Level, body: Body, action: Array) -> tuple[Body, Body]:
+    """The body after one decision, and after each of its substeps, leaves [SUBSTEPS]."""
+    ground = physics.columns(level)
+    push, jump = jnp.asarray(PUSH)[action], action >= 3
+
+    def advance(body: Body, _: None) -> tuple[Body, Body]:
+        body = physics.substep(ground, body, push, jump)
+        return body, body
+
+    return jax.lax.scan(advance, body, None, length=physics.SUBSTEPS)
+
+
+def _meet(level: Level, state: PlatformerState, body: Body, path: Body) -> PlatformerState:
+    """Rings taken, enemies beaten or hurting, and falls, along the path of one decision."""
+    xs, ys = physics.middle(path)
+    columns, ring = jnp.arange(len(level.ring)) + 0.5, jnp.asarray(level.ring)
+    near = (columns > xs.min() - REACH) & (columns < xs.max() + REACH)
+    near &= (ring > ys.min() - REACH - 0.2) & (ring < ys.max() + REACH + 0.2)
+    takes = near & ~state.taken
+    rings = state.rings + takes.sum()
+    enemy_x, enemy_y, _ = enemies_at(level, state.time + 1)
+    stomped = hit = jnp.zeros(len(level.enemies), bool)
+    from_above = ~path.grounded & (path.rising < 0)
+    for i in range(1, physics.SUBSTEPS, 2):
+        touched = (jnp.abs(xs[i] - enemy_x) < REACH) & (jnp.abs(ys[i] - 0.5 - enemy_y) < REACH)
+        touched &= ~state.beaten & ~stomped & (enemy_y > NOWHERE)
+        above = from_above[i] & (path.y[i] > enemy_y + 0.05)
+        stomped |= touched & above
+        hit |= touched & ~above
+    hurt = (hit & ~stomped).any() & (state.safe == 0)
+    spared = hurt & (rings > 0)
+    lost = (body.y < BOTTOM) | (hurt & ~spared)
+    away = -jnp.sign(jnp.where(body.speed == 0, 1.0, body.speed))
+    rising = jnp.where(stomped.any(), physics.BOUNCE, jnp.where(spared, 7.0, body.rising))
+    body = body._replace(
+        speed=jnp.where(spared, 4.0 * away, body.speed),
+        rising=rising,
+        grounded=body.grounded & ~spared & ~stomped.any(),
+    )
+    return state._replace(
+        body=body,
+        taken=state.taken | takes,
+        beaten=state.beaten | stomped,
+        rings=jnp.where(hurt, 0.0, rings),
+        lives=state.lives - lost,
+        safe=jnp.where(hurt, SAFE, jnp.maximum(state.safe - 1, 0)),
+    )
+
+
+def _begin_again(level: Level, state: PlatformerState, lost: Array) -> PlatformerState:
+    """At the start with the next life, where one was lost."""
+    start = jnp.asarray(level.start)
+    zero = jnp.zeros(())
+    fresh = Body(start[0], start[1], zero, zero, zero, jnp.bool_(True))
+    body = Body(*(jnp.where(lost, new, old) for new, old in zip(fresh, state.body, strict=True)))
+    return state._replace(body=body, rings=jnp.where(lost, 0.0, state.rings))
