@@ -29,8 +29,10 @@ def table(kind: str, name: str) -> str:
         "|---|---|---|---|",
     ]
     world = None if flags else make(name)
-    for field, definition in params(algorithm_class(name) if flags else world).items():
-        default = definition.default if flags else getattr(world, field)
+    of_reward = params(world.weights) if hasattr(world, "weights") else {}
+    for field, definition in (params(algorithm_class(name) if flags else world) | of_reward).items():
+        owner = world.weights if field in of_reward else world
+        default = definition.default if flags else getattr(owner, field)
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         label = f"--{field.replace('_', '-')}" if flags else field
         rows.append(f"| `{label}` | {shown} | {bounds(definition.metadata)} | {definition.metadata['help']} |")

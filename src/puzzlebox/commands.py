@@ -193,6 +193,17 @@ def bandit(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def reward_lab(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import reward_lab
+
+    summary = reward_lab.reward_lab(
+        quick=arguments.quick, seeds=arguments.seeds, seed=arguments.seed, run=arguments.run
+    )
+    if not arguments.json:
+        print("\n".join(reward_lab.lines(summary)))
+    return summary
+
+
 def roms(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import roms
 
@@ -379,6 +390,13 @@ def bandit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw the regret into FILE.png and FILE.svg")
 
 
+def reward_lab_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="shorter training, less than a minute")
+    parser.add_argument("--seeds", type=int, help="how many agents per setting (default 5, with --quick 2)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
+    parser.add_argument("--run", type=Path, help="the folder (default runs/reward-lab-TIME)")
+
+
 def roms_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["import"], help="what to do with them")
     parser.add_argument("directory", metavar="DIR", type=Path, help="where your ROM files are, zip files too")
@@ -401,6 +419,7 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "list": (list_names, "the worlds, algorithms, language tasks and models there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
     "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
+    "reward-lab": (reward_lab, "four weightings of a reward and what each teaches, with films", reward_lab_arguments),
     "roms": (roms, "import ROMs that you own, such as Sonic 2, known by their SHA-1", roms_arguments),
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),

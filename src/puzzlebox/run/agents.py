@@ -33,10 +33,18 @@ class Agents:
     """The compiled programs of one run.
 
     ``algorithm`` is the agent with the values all share; ``swept`` maps a hyper-parameter's name to its ``[A]`` values.
+    ``replace(algorithm, **values)`` gives one agent its own values.
     """
 
-    def __init__(self, algorithm: Algorithm, seeds: list[int], swept: dict[str, np.ndarray]):
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        seeds: list[int],
+        swept: dict[str, np.ndarray],
+        replace: Callable[..., Any] = dataclasses.replace,
+    ):
         self.algorithm = algorithm
+        self.replace = replace
         self.seeds = seeds
         self.swept = {name: jnp.asarray(values, jnp.float32) for name, values in swept.items()}
         self.num_agents = len(seeds)
@@ -72,12 +80,16 @@ class Agents:
         """The policy of one agent (to be mapped over agents)."""
         return self._agent(swept).policy(state, greedy)
 
+    def env(self, swept: dict[str, Array]) -> Any:
+        """The world of one agent (to be mapped over agents)."""
+        return self._agent(swept).env  # type: ignore[attr-defined]
+
     def one(self, agent: int) -> Algorithm:
         """The algorithm of one agent, its swept values as numbers."""
         return self._agent({name: float(values[agent]) for name, values in self.swept.items()})  # type: ignore[misc]
 
     def _agent(self, swept: dict[str, Array]) -> Algorithm:
-        return dataclasses.replace(self.algorithm, **swept)  # type: ignore[type-var]
+        return self.replace(self.algorithm, **swept)
 
     def _step(self, swept: dict[str, Array], state: State):
         return self._agent(swept).step(state)

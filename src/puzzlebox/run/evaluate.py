@@ -131,10 +131,9 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
     env = for_scores(agents.algorithm.env)  # type: ignore[attr-defined]
     num_worlds = min(HOST_WORLDS, episodes) if hasattr(env, "vectorize") else episodes
     quota = -(-episodes // num_worlds)
-    worlds_env = vectorize(env, num_worlds)
 
-    def begin(key):
-        worlds = start(worlds_env, key)
+    def begin(swept, key):
+        worlds = start(vectorize(for_scores(agents.env(swept)), num_worlds), key)
         totals = (worlds.episode_return, worlds.episode_length, worlds.episode_measures)
         unknown = jax.tree.map(lambda _: jnp.full((num_worlds, quota), jnp.nan), totals)
         return worlds, unknown, jnp.zeros(num_worlds, jnp.int32)
@@ -143,7 +142,8 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
         worlds, results, count = carry
         act_key, step_key = jax.random.split(key)
         action = agents.policy(swept, agent_state, greedy)(worlds.observation, act_key)
-        inner, timestep, observation = worlds_env.step(worlds.state, action, step_key)
+        env = vectorize(for_scores(agents.env(swept)), num_worlds)
+        inner, timestep, observation = env.step(worlds.state, action, step_key)
         length = worlds.episode_length + 1
         measures = jax.tree.map(jnp.add, worlds.episode_measures, timestep.measures)
         totals = (worlds.episode_return + timestep.reward, length, measures)
@@ -156,7 +156,7 @@ def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int
     @jax.jit
     def program(swept: dict[str, Array], state: State, key: Array):
         begin_key, key = jax.random.split(key)
-        carry = jax.vmap(begin)(jax.random.split(begin_key, agents.num_agents))
+        carry = jax.vmap(begin)(swept, jax.random.split(begin_key, agents.num_agents))
 
         def body(loop):
             i, carry = loop
