@@ -198,3 +198,41 @@ def test_a_run_from_the_command_line(tmp_path, capsys):
 def test_what_it_cannot_examine():
     with pytest.raises(UsageError, match="'nothing' is no run"):
         doctor.doctor("nothing")
+
+
+TERMS = {"progress": 2.0, "speed": 0.0, "new_area": 0.0, "rings": 1.0, "life_lost": -1.0, "complete": 0.0}
+
+
+def game(**options):
+    weights = "".join(f",{name}={value}" for name, value in options.items())
+    return configure("ppo", f"platformer/level-1{weights}", 3, 0, {})
+
+
+def test_each_term_of_a_reward_has_its_share():
+    (finding,) = symptoms.terms_paid(game(new_area=0, complete=0), rows(**TERMS))
+    assert finding.value == {"progress": 0.5, "rings": 0.25, "life_lost": 0.25}
+    assert "progress 50%, rings 25%, life lost 25%" in finding.what
+    assert symptoms.terms_paid(config("ppo", "CartPole-v1"), rows(episode_return=1.0)) == []
+
+
+def test_a_term_that_weighs_and_never_pays_is_told():
+    _, *silent = symptoms.terms_paid(game(speed=1), rows(**TERMS))
+    assert [finding.what.split(" never")[0] for finding in silent] == ["speed", "new area", "complete"]
+    assert "set speed=0" in silent[0].do
+
+
+def test_a_return_that_rises_without_success_is_reward_hacking():
+    rising = rows(episode_return=with_noise(10 * RISE), success=0.0)
+    (finding,) = symptoms.hacked(game(), rising)
+    assert finding.severity == "warning" and finding.check == "reward hacking"
+    assert symptoms.hacked(game(), rows(episode_return=with_noise(10 * RISE), success=RISE)) == []
+    assert symptoms.hacked(game(), rows(episode_return=with_noise(1.0), success=0.0)) == []
+    assert symptoms.hacked(game(), rows(episode_return=with_noise(10 * RISE))) == []
+
+
+def test_episodes_that_the_clock_ends_are_told_where_the_goal_is_not_reached():
+    (finding,) = symptoms.cut_by_the_clock(game(time_limit=200), rows(success=0.0, episode_length=199.0))
+    assert "199 of at most 200" in finding.what
+    assert symptoms.cut_by_the_clock(game(time_limit=200), rows(success=0.0, episode_length=100.0)) == []
+    assert symptoms.cut_by_the_clock(game(time_limit=200), rows(success=1.0, episode_length=199.0)) == []
+    assert symptoms.cut_by_the_clock(config("ppo", "CartPole-v1"), rows(episode_length=500.0)) == []

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from puzzlebox.algorithms import algorithm_class
+from puzzlebox.envs import make
+from puzzlebox.envs.six_terms import TERMS
 from puzzlebox.fields import params
 
 MUST_BE_NUMBERS = ("loss", "policy_loss", "value_loss", "grad_norm", "entropy", "approximate_kl", "reward", "kl")
@@ -261,6 +263,57 @@ def options_without_effect(config: dict[str, Any], rows: list[dict[str, Any]]) -
     return found
 
 
+def terms_paid(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
+    """How much of the reward each of its terms is, signs dropped; and those that never paid though they weigh."""
+    logged = {name: series(rows, name) for name in TERMS}
+    if not all(values.size for values in logged.values()):
+        return []
+    paid = {name: ends(np.abs(values))[1] for name, values in logged.items()}
+    whole = sum(paid.values())
+    shares = {name: value / whole for name, value in sorted(paid.items(), key=lambda item: -item[1]) if value}
+    told = ", ".join(f"{words(name)} {share:.0%}" for name, share in shares.items() if share >= 0.005)
+    found = []
+    if whole:
+        do = "see whether what should matter most pays most; weights are options of the world"
+        what = f"of what was paid or taken at the end of training: {told}"
+        found.append(Finding("note", "reward terms", what, {n: round(v, 4) for n, v in shares.items()}, do))
+    weights = getattr(make(config["env"]), "weights", None)
+    for name, values in logged.items():
+        if getattr(weights, name, 0) and not np.nan_to_num(values).any():
+            do = f"nothing was learned from it: raise it, train longer, or set {name}=0"
+            found.append(Finding("warning", "silent term", f"{words(name)} never paid anything", 0, do))
+    return found
+
+
+def hacked(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
+    """The return rises while the goal of the world is reached no more often."""
+    success, paid = series(rows, "success"), series(rows, "episode_return")
+    if len(success) < FEWEST_POINTS or len(paid) < FEWEST_POINTS:
+        return []
+    points = np.nanmean(paid, axis=1)
+    quarter = len(points) // 4
+    error = np.sqrt((points[:quarter].var(ddof=1) + points[-quarter:].var(ddof=1)) / quarter)
+    returns, reached = ends(paid), ends(success)
+    if returns[1] - returns[0] <= 2 * error or reached[1] > 0.5 or reached[1] - reached[0] > 0.05:
+        return []
+    what = f"the return rose from {returns[0]:.3g} to {returns[1]:.3g} while the goal was reached in {reached[1]:.0%}"
+    do = "watch it (puzzlebox watch); what is paid is not what is wanted: change the weights of the reward"
+    return [Finding("warning", "reward hacking", what, [round(x, 4) for x in (*returns, *reached)], do)]
+
+
+def cut_by_the_clock(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
+    """Episodes that time ends, in a world whose goal is seldom reached."""
+    success, lengths = series(rows, "success"), series(rows, "episode_length")
+    if len(success) < FEWEST_POINTS or ends(success)[1] > 0.5:
+        return []
+    limit, length = getattr(make(config["env"]), "time_limit", 0), ends(lengths)[1]
+    if not limit or length < 0.9 * limit:
+        return []
+    what = f"episodes last {length:.0f} of at most {limit} steps, and the goal is reached in {ends(success)[1]:.0%}"
+    do = f"if the goal needs longer, raise time_limit={limit}; otherwise see what the agent does meanwhile"
+    return [Finding("warning", "cut by the clock", what, round(length, 1), do)]
+
+
 def words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -279,4 +332,7 @@ CHECKS = {
     "balance": kto_balance,
     "clipping": clips_much,
     "options": options_without_effect,
+    "reward terms": terms_paid,
+    "success": hacked,
+    "time limit": cut_by_the_clock,
 }
