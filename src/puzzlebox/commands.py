@@ -258,7 +258,7 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--run", type=Path, help="the run directory (default runs/ALGORITHM-ENV-TIME)")
     parser.add_argument(
-        "--episodes", type=int, help="evaluation episodes per agent at the end (default 100, in a simulator 16)"
+        "--episodes", type=int, help="evaluation episodes per agent at the end (default 100, in a simulator 8)"
     )
     parser.add_argument(
         "--minutes", type=float, metavar="M", help="stop after M minutes of training, however far it is"
@@ -288,7 +288,7 @@ def resume_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR_OR_MODEL", type=Path, help="a run directory, or a language model")
-    parser.add_argument("--episodes", type=int, help="per agent and mode, or problems (default 100, in a simulator 16)")
+    parser.add_argument("--episodes", type=int, help="per agent and mode, or problems (default 100, in a simulator 8)")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default 0)")
     group = parser.add_argument_group("language models")
     group.add_argument("--task", default="", help="held-out problems of this task (default: the run's own)")

@@ -26,7 +26,7 @@ def test_a_simulators_rules_stand_in_the_run_and_beside_the_score():
     assert words.startswith("protocol: ale-py ") and frames == "20,000 steps are 60,000 frames"
     for said in ("sticky actions 0.1, frames per step 3, no full action set, no reward clipping", "108,000"):
         assert said in words
-    assert protocol.default_episodes(env) == 16
+    assert protocol.default_episodes(env) == 8
 
 
 def test_lists_and_weights_in_words():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-EPISODES, SIMULATED_EPISODES = 100, 16  # of an evaluation; whole games take long, and eight are played at once
+EPISODES, SIMULATED_EPISODES = 100, 8  # of an evaluation; whole games take long, and eight are played at once
 
 
 def for_scores(env: Any) -> Any:
