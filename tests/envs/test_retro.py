@@ -51,7 +51,7 @@ def play(env, actions, seeds):
 
 def test_a_game_is_what_the_emulator_plays_by_hand(tmp_path):
     """Buttons, frame skip, reward, grey, size and stack, against stable-retro alone in a process of its own."""
-    env = make(f"{AIRSTRIKER},sticky=0,noop_max=0,frame_skip=3")
+    env = make(f"{AIRSTRIKER},sticky=0,noop_max=0,frame_skip=3,clip=false")
     buttons = [[], ["LEFT"], ["RIGHT"], ["UP"], ["DOWN"], ["B"]]
     buttons += [[*direction, "B"] for direction in buttons[1:5]]
     assert env.settings()["buttons"] == buttons and env.action_space.n == 10
@@ -62,9 +62,10 @@ def test_a_game_is_what_the_emulator_plays_by_hand(tmp_path):
     grey = np.stack([small(screen) for screen in hand["screens"]])
     first, seen, reward, terminated, truncated, following, measures = play(env, actions, [1])
     env.close()
-    assert not (terminated | truncated).any() and (measures == 0).all() and env.measures == ("emulators_restarted",)
+    assert not (terminated | truncated).any() and env.measures == ("score", "emulators_restarted")
     np.testing.assert_array_equal(reward[:, 0], hand["rewards"])
-    assert reward.sum() > 0
+    np.testing.assert_array_equal(measures[:, 0], np.stack([hand["rewards"], 0 * hand["rewards"]], axis=-1))
+    assert reward.max() > 1
     np.testing.assert_array_equal(first[0, ..., 3], grey[0])
     assert not first[..., :3].any()
     np.testing.assert_array_equal(seen, following)
@@ -76,7 +77,7 @@ def test_clocks_starts_and_emulators_that_wait_for_the_next_slice():
     env = make(f"{AIRSTRIKER},max_steps=6,stagnation=4,noop_max=20")
     first, seen, reward, terminated, truncated, following, _ = play(env, [0] * 11, [3, 4])
     processes = [emulator.process.pid for emulator in env.simulators().slices.idle]
-    again = play(env, [0] * 11, [4, 3])
+    again = play(env.evaluation(), [0] * 11, [4, 3])
     assert sorted(e.process.pid for e in env.simulators().slices.idle) == sorted(processes)
     env.close()
     assert not terminated.any() and not reward.any()
@@ -106,12 +107,12 @@ def test_an_emulator_that_is_killed_is_started_again_and_counted():
     victim.wait()
     seen, reward, terminated, truncated, following, measures = consoles.call("step", [1], forward)
     assert truncated.tolist() == [[False, True]] and not terminated.any() and reward[0, 1] == 0
-    assert measures.tolist() == [[[0.0], [1.0]]]
+    assert measures[..., 1].tolist() == [[0.0, 1.0]]
     np.testing.assert_array_equal(seen[0, 1], before[0, 1])  # s_{t+1} is not known; the last screens stand for it
     np.testing.assert_array_equal(following[0, 1], first[0, 1])
     assert (seen[0, 0] != before[0, 0]).any()
     *_, measures = consoles.call("step", [1], forward)
-    assert not measures.any() and consoles.slices.slices[1].emulators[1].process.poll() is None
+    assert not measures[..., 1].any() and consoles.slices.slices[1].emulators[1].process.poll() is None
     processes = [emulator.process for emulator in consoles.slices.slices[1].emulators]
     env.close()
     assert all(process.poll() is not None for process in processes)
@@ -272,7 +273,7 @@ def test_sonic_has_ten_actions_and_its_weights_are_options(monkeypatch):
         ["none", "LEFT", "RIGHT", "B", "LEFT+B", "RIGHT+B", "DOWN", "LEFT+DOWN", "RIGHT+DOWN", "DOWN+B"]
     )
     assert env.settings()["states"] == states.split("|")
-    assert env.protocol["reward"] == {
+    assert env.protocol["six_terms"] == {
         **{name: getattr(Weights(), name) for name in TERMS},
         "progress": 0.5,
         "new_area": 2.0,
@@ -312,6 +313,19 @@ def test_mistakes_are_one_line(name, message, monkeypatch):
         monkeypatch.setattr(retro_games, "has_rom", lambda game: False)
     with pytest.raises(UsageError, match=message):
         make(name)
+
+
+def test_clipping_is_for_training_and_the_games_own_reward():
+    consoles = Consoles(make(AIRSTRIKER))
+    consoles.slices = Replies((0, 0, 3, 0), [reply(reward=value) for value in (40.0, 0.0, -3.0)])
+    consoles.call("reset", [5], np.zeros((1, 1), np.uint32))
+    results = [consoles.call("step", [5], np.zeros((1, 1), np.int32)) for _ in range(3)]
+    assert [reward.item() for _, reward, *_ in results] == [1.0, 0.0, -1.0]
+    assert [measures[0, 0].tolist() for *_, measures in results] == [[40.0, 0.0], [0.0, 0.0], [-3.0, 0.0]]
+    assert make(AIRSTRIKER).evaluation() == make(f"{AIRSTRIKER},clip=false")
+    assert (
+        make(AIRSTRIKER).protocol["reward_clipping"] and not make(AIRSTRIKER).evaluation().protocol["reward_clipping"]
+    )
 
 
 def test_another_rom_is_not_taken(monkeypatch):

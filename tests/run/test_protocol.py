@@ -31,6 +31,6 @@ def test_a_simulators_rules_stand_in_the_run_and_beside_the_score():
 
 def test_lists_and_weights_in_words():
     rules = {"simulator": "stable-retro 1.0.1", "start_states": ["A"], "actions": ["none", "B", "A", "C"]}
-    figures = {"steps": 1, "frames": 4, "protocol": rules | {"reward": {"new_area": 0.5, "speed": 0.0}}}
-    expected = "protocol: stable-retro 1.0.1, start states A, 4 actions, reward new area 0.5 speed 0"
+    figures = {"steps": 1, "frames": 4, "protocol": rules | {"six_terms": {"new_area": 0.5, "speed": 0.0}}}
+    expected = "protocol: stable-retro 1.0.1, start states A, 4 actions, six terms new area 0.5 speed 0"
     assert protocol.lines(figures)[0] == expected

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import json
 import threading
 from importlib import metadata
 from typing import Any
@@ -46,8 +47,9 @@ def make_retro(game: str) -> Retro:
 class Retro:
     """One game and how it is played; hashable, so that it can be a constant of a compiled program.
 
-    Observations are uint8 [84, 84, 4], the newest frame last. Measures: ``emulators_restarted``; with the six-term
-    reward also what each term paid, ``success`` and ``furthest_x``, in tiles from the start.
+    Observations are uint8 [84, 84, 4], the newest frame last. Measures: ``emulators_restarted``, and either what each
+    of the six terms paid, ``success`` and ``furthest_x`` (in tiles from the start), or ``score``, the game's own reward
+    whatever ``clip`` makes of it.
     """
 
     game: str
@@ -55,6 +57,7 @@ class Retro:
     state: str = param("", "start states, joined by |, or all; one is drawn per episode (default: the game's own)")
     actions: str = param("", "the buttons of actions 1, 2, … as LEFT|RIGHT+B|…; action 0 presses none")
     sticky: float = param(0.25, "probability that a frame repeats the buttons before", low=0.0, high=1.0)
+    clip: bool = param(True, "training sees only the sign of the game's own reward; the six terms are never clipped")
     frame_skip: int = param(4, "frames per step", low=1)
     noop_max: int = param(30, "fewer than so many idle frames at the start, at random", low=0)
     max_steps: int = param(4500, "an episode is cut after so many steps (5 minutes)", low=1)
@@ -76,8 +79,8 @@ class Retro:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        of_terms = (*TERMS, "success", "furthest_x") if self.weights is not None else ()
-        return (*of_terms, "emulators_restarted")
+        of_reward = (*TERMS, "success", "furthest_x") if self.weights is not None else ("score",)
+        return (*of_reward, "emulators_restarted")
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -91,8 +94,13 @@ class Retro:
             "noop_max": self.noop_max,
             "max_steps_per_episode": self.max_steps,
             "stagnation": self.stagnation,
-            "reward": dataclasses.asdict(self.weights) if self.weights is not None else "the game's own",
-        }
+        } | (
+            {"reward_clipping": self.clip} if self.weights is None else {"six_terms": dataclasses.asdict(self.weights)}
+        )
+
+    def evaluation(self) -> Retro:
+        """The rules for scores: rewards as they are."""
+        return dataclasses.replace(self, clip=False)
 
     def settings(self) -> dict[str, Any]:
         """What an emulator process is told."""
@@ -110,18 +118,21 @@ class Retro:
     def simulators(self) -> Consoles:
         """Where the emulators of this kind run."""
         with _LOCK:
-            return _CONSOLES.setdefault(self, Consoles(self))
+            if self not in _CONSOLES:
+                _CONSOLES[self] = Consoles(self)
+            return _CONSOLES[self]
 
     def single(self, render_mode: str | None = None) -> Single:
-        """One emulator, to watch."""
+        """One emulator by the rules for scores, to watch."""
         return Single(self, render_mode)
 
     def close(self) -> None:
         """Ends all emulators of this kind; their states cannot be stepped again."""
         with _LOCK:
-            consoles = _CONSOLES.pop(self, None)
-        if consoles is not None:
-            consoles.slices.close()
+            _CONSOLES.pop(self, None)
+            slices = _SLICES.pop(json.dumps(self.settings()), None)
+        if slices is not None:
+            slices.close()
 
 
 class Consoles:
@@ -129,7 +140,8 @@ class Consoles:
 
     def __init__(self, kind: Retro) -> None:
         self.kind = kind
-        self.slices = Slices(f"retro:{kind.game}", kind.settings())
+        settings = kind.settings()  # the same for training and for scores, which share the processes
+        self.slices = _SLICES.setdefault(json.dumps(settings), Slices(f"retro:{kind.game}", settings))
         self.situations: dict[int, Situation] = {}
 
     def call(self, method: str, handles: list[int], rows: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -140,11 +152,13 @@ class Consoles:
                 self.situations[handle] = beginning(row["start"])
             return (replies["following"],)
         replies, restarted = self.slices.step(handles, rows)
-        reward, measures = replies["reward"], restarted[..., None].astype(np.float32)
         if self.kind.weights is not None:
-            paid = [self._score(handle, row) for handle, row in zip(handles, replies, strict=True)]
-            measures = np.concatenate([np.stack(paid), measures], axis=-1)
-            reward = measures[..., : len(TERMS)].sum(axis=-1)
+            paid = np.stack([self._score(handle, row) for handle, row in zip(handles, replies, strict=True)])
+            reward = paid[..., : len(TERMS)].sum(axis=-1)
+        else:
+            paid = replies["reward"][..., None]
+            reward = np.sign(replies["reward"]) if self.kind.clip else replies["reward"]
+        measures = np.concatenate([paid, restarted[..., None]], axis=-1, dtype=np.float32)
         fields = (replies["seen"], reward, replies["terminated"], replies["truncated"], replies["following"])
         return *(np.ascontiguousarray(field) for field in fields), measures
 
@@ -229,6 +243,7 @@ class Single(gymnasium.Env):
 
 
 _CONSOLES: dict[Retro, Consoles] = {}
+_SLICES: dict[str, Slices] = {}
 _LOCK = threading.Lock()
 
 
