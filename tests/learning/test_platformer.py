@@ -1,0 +1,46 @@
+"""The platformer is learned, and its four weightings teach what the lecture says, over five seeds each."""
+
+import jax
+import numpy as np
+import pytest
+
+from puzzlebox.run.reward_lab import SETTINGS, all_agents, reward_lab, world_name
+from puzzlebox.run.train import build, configure, train
+
+SMALL = {"steps": 128, "num_envs": 4, "num_steps": 16, "num_minibatches": 1, "num_epochs": 1, "hidden": (8,)}
+
+
+def test_level_1_is_completed(tmp_path):
+    figures = train("ppo", "platformer/level-1", seeds=5, run=tmp_path / "run", quiet=True)
+    assert figures["success_rate"] >= 0.9
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return reward_lab(seeds=5, run=tmp_path_factory.mktemp("lab") / "run", quiet=True)["settings"]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_weighting_teaches_what_it_pays(lab, name):
+    assert lab[name]["holds"], lab[name]
+
+
+def test_no_seed_is_an_exception(lab):
+    completed = {name: np.array(setting["by_seed"]["completion_rate"]) for name, setting in lab.items()}
+    assert (completed.pop("new-area") >= 0.8).all()
+    assert all((rates == 0).all() for rates in completed.values())
+
+
+def test_one_program_learns_what_each_setting_alone_would():
+    configs = {name: configure("ppo", world_name(s.weights), 1, 0, dict(SMALL)) for name, s in SETTINGS.items()}
+    together = all_agents(configs)
+    state = together.start()
+    state, metrics = together.compile(state)(together.swept, state, np.int32(2))
+    for i, config in list(enumerate(configs.values()))[1:3]:
+        alone = build(config)
+        own = alone.start()
+        own, own_metrics = alone.compile(own)(alone.swept, own, np.int32(2))
+        ours = jax.tree.map(lambda x, i=i: x[i], state.nets)
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(own.nets), strict=True):
+            np.testing.assert_allclose(a, b[0], atol=1e-5)
+        np.testing.assert_allclose(metrics["value_loss"][i], own_metrics["value_loss"][0], rtol=1e-4)
