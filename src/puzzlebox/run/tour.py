@@ -31,10 +31,11 @@ CHAPTERS = {
     "bandits": ("bandits", "How much exploring is right?"),
     "tasks": ("tasks", "Real tasks: FrozenLake and Taxi from Gymnasium"),
     "cartpole": ("cartpole", "From tables to networks: PPO balances a pole"),
+    "rewards": ("rewards", "What is paid is what is done: one video game, four rewards"),
     "planning": ("planning", "Planning: a game learned from nothing to perfect play"),
     "language": ("language", "A language model is a policy: RLHF in four phases, and a verifier"),
 }
-LONG = ("planning", "language")  # chapters that the quick tour leaves out, unless they are named
+LONG = ("rewards", "planning", "language")  # chapters that the quick tour leaves out, unless they are named
 MARK = ".puzzlebox-tour"  # lies in a folder that a tour made, so that the next one may replace it
 
 
