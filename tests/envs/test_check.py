@@ -13,7 +13,6 @@ from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError
 from puzzlebox.types import Timestep
 
-
 OTHER_LEVELS = ("platformer/level-2", "platformer/level-3", "platformer/random")  # the same world on other maps
 
 
