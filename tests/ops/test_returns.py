@@ -227,3 +227,27 @@ def test_discount_and_lambda_can_be_swept_and_no_gradient_flows():
     np.testing.assert_allclose(swept[1], returns.gae(*rows, 0.9, 0.8), rtol=1e-5, atol=1e-6)
     gradient = jax.grad(lambda value: returns.gae(rows[0], value, *rows[2:], 0.9, 0.8).sum())(jnp.asarray(rows[1]))
     np.testing.assert_array_equal(gradient, 0.0)
+
+
+def brute_window(reward, ended, usable, discount):
+    """G, γ^m and m straight from the definition, one row after the other."""
+    total, power = 0.0, 1.0
+    for count, (r, end, there) in enumerate(zip(reward, ended, usable, strict=True)):
+        if not there:
+            return total, power, count
+        total, power = total + power * r, power * discount
+        if end:
+            return total, power, count + 1
+    return total, power, len(reward)
+
+
+def test_window_returns_are_their_definition():
+    generator = np.random.default_rng(0)
+    reward = generator.normal(size=(4, 200)).astype(np.float32)
+    ended, usable = generator.random((4, 200)) < 0.25, generator.random((4, 200)) < 0.8
+    ours = returns.window_returns(jnp.asarray(reward), jnp.asarray(ended), jnp.asarray(usable), 0.5)
+    expected = np.array([brute_window(*columns, 0.5) for columns in zip(reward.T, ended.T, usable.T, strict=True)])
+    for one, other in zip(ours, expected.T, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    one_step = returns.window_returns(jnp.ones((1, 1)), jnp.zeros((1, 1), bool), jnp.ones((1, 1), bool), 0.99)
+    assert one_step[1][0] == np.float32(0.99)

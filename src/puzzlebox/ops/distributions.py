@@ -85,12 +85,12 @@ def _sample_by_blocks(probs: Array, key: Key) -> Array:
     probs = jnp.pad(probs, [(0, 0)] * (probs.ndim - 1) + [(0, size * size - num_actions)])
     blocks = probs.reshape(*probs.shape[:-1], size, size)
     uniform = jax.random.uniform(key, (2, *probs.shape[:-1]), probs.dtype)
-    block = _invert(blocks.sum(axis=-1), uniform[0])
-    place = _invert(jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :], uniform[1])
+    block = invert(blocks.sum(axis=-1), uniform[0])
+    place = invert(jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :], uniform[1])
     return block * size + place
 
 
-def _invert(weights: Array, uniform: Array) -> Array:
+def invert(weights: Array, uniform: Array) -> Array:
     """The first index at which the running sum of ``weights [..., N]`` exceeds the share ``uniform`` of the whole."""
     cumulative = jnp.cumsum(weights, axis=-1)
     total = cumulative[..., -1]

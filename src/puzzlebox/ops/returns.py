@@ -62,6 +62,24 @@ def n_step_returns(
     return jax.lax.fori_loop(1, n, one_more, one_step)
 
 
+def window_returns(reward: Array, ended: Array, usable: Array, discount: ArrayLike) -> tuple[Array, Array, Array]:
+    """n-step returns of windows of n rows that were drawn from a replay, without the value behind them.
+
+    G = r_0 + γ r_1 + … + γ^{m−1} r_{m−1}, where m is the number of rows that count: up to n, to the first row that
+    ``ended`` its episode (which still counts), and to the row before the first that is not ``usable``.
+
+    Shapes: ``[n, ...]`` each -> G, γ^m and m (int32), ``[...]``; m may be 0. The target is G + γ^m V(s_m), or G if the
+    last row terminated. Source: Sutton & Barto (2018), eq. 7.1.
+    """
+    earlier_end = jnp.cumsum(ended, axis=0) - ended
+    earlier_gap = jnp.cumsum(~usable, axis=0)
+    counts = (earlier_end == 0) & (earlier_gap == 0)
+    factor = jnp.where(counts, jnp.asarray(discount, reward.dtype), 1.0)
+    weight = jnp.concatenate([jnp.ones_like(factor[:1]), jnp.cumprod(factor, axis=0)[:-1]])
+    total = jnp.where(counts, weight * reward, 0.0).sum(axis=0)
+    return total, jnp.prod(factor, axis=0), counts.sum(axis=0, dtype=jnp.int32)
+
+
 def lambda_returns(
     reward: Array,
     next_value: ArrayLike,
