@@ -20,11 +20,14 @@ def explore(actor: Actor, env: Any) -> Callable[[Array, Key], tuple[Array, Array
     return act
 
 
-def play(actor: Actor, env: Any, greedy: bool) -> Policy:
-    """The actor's policy in the world's units: its likeliest action if ``greedy``, else a sampled one."""
+def play(actor: Callable[[Array], Any], env: Any, greedy: bool, read: Callable = features) -> Policy:
+    """The actor's policy in the world's units: its likeliest action if ``greedy``, else a sampled one.
+
+    ``read(space, observation)`` is what the actor makes distributions of: `features`, or `see` for one with a torso.
+    """
 
     def policy(observation: Array, key: Key) -> Array:
-        distribution = actor(features(env.observation_space, observation))
+        distribution = actor(read(env.observation_space, observation))
         return to_world(env.action_space, distribution.mode() if greedy else distribution.sample(key))
 
     return policy

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from puzzlebox.nets.heads import to_world
-from puzzlebox.types import Array, Key, Metrics, Trajectory, VectorEnvironment
+from puzzlebox.types import Array, Key, Metrics, Timestep, Trajectory, VectorEnvironment
 
 
 class Worlds(NamedTuple):
@@ -39,13 +39,15 @@ def rollout(
     worlds: Worlds,
     num_steps: int,
     key: Key,
+    keep: Callable[[Timestep], Any] = lambda timestep: timestep.observation,
 ) -> tuple[Worlds, Trajectory, Metrics]:
     """Takes ``num_steps`` steps in every world.
 
     ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``; in the place of ``log_prob`` it may give
-    anything else that is to be kept of the choice, leaves ``[B, ...]``, and the trajectory has it there. Returns the
-    worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return, length and measures of the
-    episodes that ended (NaN if none).
+    anything else that is to be kept of the choice, leaves ``[B, ...]``, and the trajectory has it there. Likewise
+    ``keep(timestep)`` is what the trajectory has in the place of ``next_observation``: the observation by default.
+    Returns the worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return, length and measures
+    of the episodes that ended (NaN if none).
     """
 
     def step(worlds: Worlds, keys: Key):
@@ -62,7 +64,7 @@ def rollout(
             timestep.reward,
             timestep.terminated,
             timestep.truncated,
-            timestep.observation,
+            keep(timestep),
             jnp.ones_like(done),
         )
         totals = {"episode_return": episode_return, "episode_length": episode_length} | measures

@@ -10,16 +10,6 @@ import jax.numpy as jnp
 from puzzlebox.types import Array, Key
 
 
-class Transition(NamedTuple):
-    """One step, or ``[N, ...]`` of them; ``next_observation`` is the true s_{t+1}."""
-
-    observation: Array
-    action: Array
-    reward: Array
-    terminated: Array
-    next_observation: Array
-
-
 class Replay(NamedTuple):
     """``storage``: transitions, or rows of another kind, ``[capacity, ...]``; ``added``: how many were ever added."""
 
@@ -28,7 +18,7 @@ class Replay(NamedTuple):
 
 
 def empty(example: Any, capacity: int) -> Replay:
-    """A replay without content, for transitions shaped like ``example`` (one transition, arrays or shapes)."""
+    """A replay without content, for rows shaped like ``example`` (one row, arrays or shapes)."""
     return Replay(jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example), jnp.int32(0))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from puzzlebox.errors import UsageError
+from puzzlebox.nets.conv import is_picture
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.ops.distributions import Categorical, Gaussian
 from puzzlebox.types import Array, Key
@@ -36,6 +37,11 @@ def features(space: spaces.Space, observation: Array) -> Array:
         return jnp.concatenate(parts, axis=-1)
     batch = observation.shape[: observation.ndim - len(space.shape or ())]
     return observation.reshape(*batch, -1).astype(jnp.float32)
+
+
+def see(space: spaces.Space, observation: Array) -> Array:
+    """Observations as networks with a `Torso` take them: pictures as they are, everything else as `features`."""
+    return observation if is_picture(space) else features(space, observation)
 
 
 def require_discrete_actions(algorithm: str, space: spaces.Space) -> int:
@@ -79,27 +85,6 @@ class Actor(eqx.Module):
         if self.log_std is None:
             return Categorical(out)
         return Gaussian(out, self.log_std)
-
-
-class QNetwork(eqx.Module):
-    """Observation features ``[..., F]`` -> action values ``[..., U]``.
-
-    ``dueling``: Q = V + A − mean A from one network with U + 1 outputs (Wang et al. 2016, eq. 9).
-    """
-
-    net: MLP
-    dueling: bool = eqx.field(static=True)
-
-    def __init__(self, inputs: int, hidden: tuple[int, ...], actions: int, *, dueling: bool, key: Key):
-        self.net = MLP(inputs, hidden, actions + dueling, key=key, activation="relu", initial="uniform")
-        self.dueling = dueling
-
-    def __call__(self, x: Array) -> Array:
-        out = self.net(x)
-        if not self.dueling:
-            return out
-        value, advantage = out[..., :1], out[..., 1:]
-        return value + advantage - advantage.mean(axis=-1, keepdims=True)
 
 
 def to_world(space: spaces.Space, action: Array) -> Array:

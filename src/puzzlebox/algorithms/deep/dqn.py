@@ -3,9 +3,13 @@
 Idea: regress Q(s, a) on r + γ max Q_target(s', ·) over random past transitions; the target network is a copy of the
 network that is refreshed only now and then, so that the regression does not chase itself.
 
-Options: double (van Hasselt et al. 2016), dueling (Wang et al. 2016), squared or Huber error. Departures: Adam instead
-of RMSProp; the target may also follow the network gradually (Lillicrap et al. 2016); several worlds may step at once; a
-truncated transition is bootstrapped, a terminated one is not.
+Options, all of which together are Rainbow (Hessel et al. 2018): double (van Hasselt et al. 2016), dueling (Wang et al.
+2016), prioritised replay (Schaul et al. 2016), n-step returns, distributional values (Bellemare et al. 2017), noisy
+networks (Fortunato et al. 2018); squared or Huber error. Pictures go through convolutions, see `nets.conv`, and their
+frames are stored once, see `data.frames`; a world that stacks frames says how many in ``frame_stack``.
+
+Departures: Adam instead of RMSProp; the target may also follow the network gradually (Lillicrap et al. 2016); several
+worlds may step at once; a truncated transition is bootstrapped, a terminated one is not.
 """
 
 from __future__ import annotations
@@ -15,17 +19,22 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
-from puzzlebox.data import replay
-from puzzlebox.data.replay import Replay, Transition
+from puzzlebox.data.experience import Experience, Past, learned
+from puzzlebox.data.transitions import Sample
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
-from puzzlebox.nets.heads import QNetwork, features, num_features, require_discrete_actions
+from puzzlebox.nets.conv import is_picture
+from puzzlebox.nets.heads import num_features, require_discrete_actions, see
+from puzzlebox.nets.q_networks import QNetwork
 from puzzlebox.ops import schedules
+from puzzlebox.ops.branch import when
+from puzzlebox.ops.categorical_values import categorical_target, cross_entropy
 from puzzlebox.ops.value_losses import (
     action_value,
     double_q_learning_target,
@@ -33,14 +42,14 @@ from puzzlebox.ops.value_losses import (
     q_learning_target,
     squared_error,
 )
-from puzzlebox.types import Array, Key, Metrics, Policy, Trajectory
+from puzzlebox.types import Array, Key, Metrics, Policy
 
 
 class State(NamedTuple):
     net: QNetwork
     target: QNetwork
     optimiser: optax.OptState
-    replay: Replay
+    past: Past
     iteration: Array
     worlds: Worlds
     key: Key
@@ -55,7 +64,7 @@ class DQN(eqx.Module):
     num_steps: int = param(4, "steps per world and iteration", low=1)
     num_updates: int = param(8, "gradient steps per iteration", low=1)
     batch_size: int = param(128, "transitions per gradient step", low=1)
-    capacity: int = param(100_000, "transitions that the replay remembers, about", low=1)
+    capacity: int = param(100_000, "steps that the replay remembers, about; never more than the training has", low=1)
     learning_starts: int = param(1_000, "steps of random play before the first gradient step", low=0)
     learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
@@ -67,6 +76,15 @@ class DQN(eqx.Module):
     loss: str = param("huber", "error of the regression", choices=("huber", "squared"))
     double: bool = param(True, "choose the next action by the network, value it by the target")
     dueling: bool = param(False, "network with a state value and advantages")
+    prioritised: bool = param(False, "replay steps in proportion to their error, not all alike")
+    priority_exponent: float = param(0.5, "α of prioritised replay: 0 all alike, 1 in proportion", low=0.0)
+    importance_exponent: float = param(0.4, "β at the start, which corrects for it; it rises to 1", low=0.0, high=1.0)
+    n_step: int = param(1, "rewards before the bootstrap", low=1)
+    distributional: bool = param(False, "learn the distribution of returns (C51); `loss` is then a cross-entropy")
+    num_atoms: int = param(51, "returns that a distribution is made of", low=2)
+    value_limit: int = param(10, "the largest of them; the smallest is its negative", low=1)
+    noisy: bool = param(False, "explore by noise in the weights instead of ε")
+    noise_scale: float = param(0.5, "σ₀, the noise at the start, times √inputs", low=0.0)
     max_grad_norm: float = param(10.0, "gradients longer than this are shortened to it", low=0.0)
     hidden: tuple[int, ...] = param((120, 84), "widths of the hidden layers")
 
@@ -76,62 +94,79 @@ class DQN(eqx.Module):
         num_features(self.env.observation_space)
         if self.capacity < self.iteration_steps:
             raise UsageError(f"capacity is {self.capacity}; it must hold one iteration of {self.iteration_steps} steps")
+        rows, margins = self._experience.rows, self._experience.margins
+        if rows <= sum(margins):
+            least = (sum(margins) + self.num_steps) * self.num_envs
+            raise UsageError(
+                f"the replay holds {rows} steps of each world, too few for {self._experience.stack} frames and "
+                f"{self.n_step} rewards; make capacity and steps at least {least}"
+            )
 
     @property
     def iteration_steps(self) -> int:
         return self.num_envs * self.num_steps
 
+    @property
+    def _experience(self) -> Experience:
+        space = self.env.observation_space
+        stack = getattr(self.env, "frame_stack", 1) if is_picture(space) and space.dtype == np.uint8 else 0
+        blocks = max(min(self.capacity, self.steps) // self.iteration_steps, 1)  # of an iteration: none wraps around
+        return Experience(blocks * self.num_steps, self.num_envs, self.n_step, stack, self.prioritised)
+
     def init(self, key: Key) -> State:
         net_key, worlds_key, key = jax.random.split(key, 3)
         worlds = start(vectorize(self.env, self.num_envs), worlds_key)
-        inputs, actions = num_features(self.env.observation_space), int(self.env.action_space.n)
-        net = QNetwork(inputs, self.hidden, actions, dueling=self.dueling, key=net_key)
-        seen = jax.tree.map(lambda x: x[0], worlds.observation)
-        example = Transition(seen, jnp.int32(0), jnp.float32(0), jnp.bool_(False), seen)
-        whole_blocks = self.capacity // self.iteration_steps * self.iteration_steps
-        return State(
-            net,
-            net,
-            self._optimiser().init(net),
-            replay.empty(example, whole_blocks),
-            jnp.int32(0),
-            worlds,
-            key,
+        net = QNetwork(
+            self.env.observation_space,
+            self.hidden,
+            int(self.env.action_space.n),
+            key=net_key,
+            dueling=self.dueling,
+            num_atoms=self.num_atoms if self.distributional else 1,
+            limit=self.value_limit,
+            noise=self.noise_scale if self.noisy else 0.0,
         )
+        past = self._experience.empty(worlds.observation)
+        return State(net, net, self._optimiser().init(net), past, jnp.int32(0), worlds, key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key, sample_key = jax.random.split(state.key, 3)
         epsilon = self._epsilon(state.iteration)
-        act = self._explore(state.net, epsilon)
+        net = state.net
+        if self.noisy:
+            key, noise_key = jax.random.split(key)
+            net = net.drawn(noise_key)
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
-        memory = replay.add(state.replay, _transitions(trajectory))
-        batches = replay.sample(memory, sample_key, (self.num_updates, self.batch_size))
-        learned, learning = self._improve(state, batches)
-        ready = memory.added > self.learning_starts
-        net, optimiser_state = jax.tree.map(
-            lambda new, old: jnp.where(ready, new, old), learned, (state.net, state.optimiser)
+        worlds, trajectory, metrics = rollout(
+            self._explore(net, epsilon), env, state.worlds, self.num_steps, rollout_key
         )
-        iteration = state.iteration + 1
-        refresh = iteration % self.target_every == 0
+        begins = state.worlds.episode_length == 0
+        first = jnp.concatenate([begins[None], (trajectory.terminated | trajectory.truncated)[:-1]])
+        past = self._experience.add(state.past, trajectory, first)
+        ready = past.steps.added * self.num_envs > self.learning_starts
+        ready &= past.steps.added > sum(self._experience.margins)  # below that nothing can be drawn
+        state = State(state.net, state.target, state.optimiser, past, state.iteration + 1, worlds, key)
+        state, learning = self._improve(state, ready, sample_key)
+        refresh = state.iteration % self.target_every == 0
         rate = jnp.where(refresh, self.target_rate, 0.0)
-        target = jax.tree.map(lambda new, old: rate * new + (1 - rate) * old, net, state.target)
-        metrics |= {"epsilon": epsilon} | jax.tree.map(lambda m: jnp.where(ready, m, jnp.nan), learning)
-        return State(net, target, optimiser_state, memory, iteration, worlds, key), metrics
+        target = jax.tree.map(lambda new, old: rate * new + (1 - rate) * old, state.net, state.target)
+        return state._replace(target=target), metrics | {"epsilon": epsilon} | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        epsilon = 0.0 if greedy else self.epsilon_end
+        epsilon = 0.0 if greedy or self.noisy else self.epsilon_end
         act = self._explore(state.net, epsilon)
         return lambda observation, key: act(observation, key)[0]
 
     def _features(self, observation: Array) -> Array:
-        return features(self.env.observation_space, observation)
+        return see(self.env.observation_space, observation)
 
     def _optimiser(self) -> optax.GradientTransformation:
         updates = self.steps // self.iteration_steps * self.num_updates
         return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=updates)
 
     def _epsilon(self, iteration: Array) -> Array:
+        if self.noisy:
+            return jnp.float32(0)
         exploration = self.exploration_fraction * (self.steps // self.iteration_steps)
         return schedules.linear(self.epsilon_start, self.epsilon_end, exploration)(iteration)
 
@@ -152,37 +187,67 @@ class DQN(eqx.Module):
 
         return act
 
-    def _improve(self, state: State, batches: Transition) -> tuple[tuple[QNetwork, optax.OptState], Metrics]:
-        transform = self._optimiser()
+    def _improve(self, state: State, ready: Array, key: Key) -> tuple[State, Metrics]:
+        """Gradient steps on what is drawn from the past, once there is enough of it; until then metrics are NaN."""
+        transform, experience = self._optimiser(), self._experience
+        importance = schedules.linear(self.importance_exponent, 1.0, self.steps // self.iteration_steps)
+        noise_keys = None
+        if self.noisy:
+            key, noise_key = jax.random.split(key)
+            noise_keys = jax.random.split(noise_key, self.num_updates)
+        lots = experience.lots(state.past, key, (self.num_updates, self.batch_size))
 
-        def gradient_step(carry, batch: Transition):
-            net, optimiser_state = carry
-            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, state.target, batch)
+        def gradient_step(carry, chance):
+            net, optimiser_state, priorities = carry
+            lot, noise_key = chance
+            past = state.past._replace(priorities=priorities)
+            place, batch = experience.draw(past, lot, self.batch_size, self.discount, importance(state.iteration))
+            gradient, (metrics, error) = jax.grad(self._loss, has_aux=True)(net, state.target, batch, noise_key)
             updates, optimiser_state = transform.update(gradient, optimiser_state, net)
-            return (optax.apply_updates(net, updates), optimiser_state), metrics
+            priorities = learned(priorities, place, batch, error, self.priority_exponent)
+            return (optax.apply_updates(net, updates), optimiser_state, priorities), metrics
 
-        carry, metrics = jax.lax.scan(gradient_step, (state.net, state.optimiser), batches)
-        return carry, jax.tree.map(jnp.mean, metrics)
+        def learn(carry):
+            carry, metrics = jax.lax.scan(gradient_step, carry[0], (lots, noise_keys))
+            return carry, jax.tree.map(jnp.mean, metrics)
 
-    def _loss(self, net: QNetwork, target_net: QNetwork, batch: Transition) -> tuple[Array, Metrics]:
-        next_features = self._features(batch.next_observation)
-        next_q = target_net(next_features)
-        if self.double:
-            target = double_q_learning_target(batch.reward, next_q, net(next_features), batch.terminated, self.discount)
+        nothing = dict.fromkeys(("loss", "q_mean"), jnp.float32(jnp.nan))
+        carry = (state.net, state.optimiser, state.past.priorities)
+        (net, optimiser_state, priorities), metrics = when(ready, learn, (carry, nothing))
+        past = state.past._replace(priorities=priorities)
+        return state._replace(net=net, optimiser=optimiser_state, past=past), metrics
+
+    def _loss(self, net: QNetwork, target_net: QNetwork, batch: Sample, key: Key | None):
+        """The weighted mean error, metrics, and the errors that become priorities."""
+        chooser = net
+        if key is not None:
+            keys = jax.random.split(key, 3)
+            net, target_net, chooser = net.drawn(keys[0]), target_net.drawn(keys[1]), net.drawn(keys[2])
+        seen, next_seen = self._features(batch.observation), self._features(batch.next_observation)
+        if self.distributional:
+            log_probs, next_log_probs = net.log_probs(seen), target_net.log_probs(next_seen)
+            next_q = chooser(next_seen) if self.double else target_net.means(next_log_probs)
+            best = next_q.argmax(axis=-1)
+            target = categorical_target(
+                batch.reward, jnp.exp(_chosen(next_log_probs, best)), batch.terminated, batch.discount, self.value_limit
+            )
+            q = action_value(net.means(log_probs), batch.action)
+            error = priority = cross_entropy(_chosen(log_probs, batch.action), target)
         else:
-            target = q_learning_target(batch.reward, next_q, batch.terminated, self.discount)
-        q = action_value(net(self._features(batch.observation)), batch.action)
-        error = huber(q, target) if self.loss == "huber" else squared_error(q, target)
-        return error.mean(), {"loss": error.mean(), "q_mean": q.mean()}
+            next_q = target_net(next_seen)
+            if self.double:
+                target = double_q_learning_target(
+                    batch.reward, next_q, chooser(next_seen), batch.terminated, batch.discount
+                )
+            else:
+                target = q_learning_target(batch.reward, next_q, batch.terminated, batch.discount)
+            q = action_value(net(seen), batch.action)
+            error = huber(q, target) if self.loss == "huber" else squared_error(q, target)
+            priority = q - target
+        loss = (batch.weight * error).mean()
+        return loss, ({"loss": loss, "q_mean": q.mean()}, priority)
 
 
-def _transitions(trajectory: Trajectory) -> Transition:
-    """``[T, B, ...]`` -> ``[T·B, ...]`` for the replay."""
-    transition = Transition(
-        trajectory.observation,
-        trajectory.action,
-        trajectory.reward,
-        trajectory.terminated,
-        trajectory.next_observation,
-    )
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transition)
+def _chosen(log_probs: Array, action: Array) -> Array:
+    """The distribution of one action: ``[N, U, atoms]`` -> ``[N, atoms]``."""
+    return jnp.take_along_axis(log_probs, action[:, None, None], axis=1)[:, 0]

@@ -1,0 +1,94 @@
+"""A replay of steps for n-step learning: rows are steps of ``B`` worlds in the order played, a ring in time.
+
+A place is a number below rows × B, row times B plus world. `frames` is its twin for pictures.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from puzzlebox.data import replay
+from puzzlebox.data.replay import Replay
+from puzzlebox.ops.returns import window_returns
+from puzzlebox.types import Array, Key, Trajectory
+
+
+class Transition(NamedTuple):
+    """One step, or ``[rows, B, ...]`` of them; ``next_observation`` is the true s_{t+1}.
+
+    ``first``: the observation begins an episode.
+    """
+
+    observation: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    next_observation: Array
+    first: Array
+
+
+class Sample(NamedTuple):
+    """What to learn from, ``[N, ...]``: ``observation`` and ``action``, the rewards of the n steps from there, each
+    weighted with its power of γ, ``next_observation`` after them, and ``discount``, the power of γ that it has.
+
+    Where ``weight`` is 0 nothing can be learned. After a ``terminated`` one nothing follows.
+    """
+
+    observation: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    next_observation: Array
+    discount: Array
+    weight: Array
+
+
+def empty(observation: Array, rows: int) -> Replay:
+    """A replay without content; ``observation [B, ...]`` is what the worlds show now."""
+    worlds = observation.shape[0]
+    action, reward, flag = (jnp.zeros(worlds, dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
+    return replay.empty(Transition(observation, action, reward, flag, observation, flag), rows)
+
+
+def add(memory: Replay, trajectory: Trajectory, first: Array) -> Replay:
+    """Adds ``[T, B, ...]`` steps; T divides the rows."""
+    steps = Transition(
+        trajectory.observation,
+        trajectory.action,
+        trajectory.reward,
+        trajectory.terminated,
+        trajectory.next_observation,
+        first,
+    )
+    return replay.add(memory, steps)
+
+
+def draw(memory: Replay, key: Key, shape: tuple[int, ...]) -> Array:
+    """Places drawn uniformly with replacement, int32 ``shape``."""
+    rows, worlds = memory.storage.action.shape
+    return jax.random.randint(key, shape, 0, jnp.minimum(memory.added, rows) * worlds)
+
+
+def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike) -> Sample:
+    """The steps at ``place [N]``, with ``num_steps`` rewards each, or as many as the episode and the replay have."""
+    steps: Transition = memory.storage
+    rows, worlds = steps.action.shape
+    row, world = place // worlds, place % worlds
+    window = (row + jnp.arange(num_steps)[:, None]) % rows
+    there = jnp.arange(num_steps)[:, None] < (memory.added - 1 - row) % rows + 1
+    ended = steps.first[(window + 1) % rows, world]
+    reward, power, length = window_returns(steps.reward[window, world], ended, there, discount)
+    last = (row + length - 1) % rows
+    return Sample(
+        steps.observation[row, world],
+        steps.action[row, world],
+        reward,
+        steps.terminated[last, world],
+        steps.next_observation[last, world],
+        power,
+        jnp.ones_like(reward),
+    )
