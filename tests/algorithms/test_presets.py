@@ -23,6 +23,12 @@ def test_options_do_not_matter_but_the_chat_style():
     assert preset("ppo", "CartPole-v1") == {}
 
 
+def test_a_prefix_holds_for_all_its_worlds():
+    assert preset("ppo", "atari:pong,sticky=0") == preset("ppo", "retro:Airstriker-Genesis-v0") != {}
+    assert preset("dqn", "atari:breakout")["capacity"] == 1_000_000
+    assert preset("ppo", "gym:CartPole-v1") == preset("ppo", "atari") == {}
+
+
 def test_what_is_returned_may_be_changed():
     preset("grpo", "arith")["temperature"] = 0
     assert "temperature" not in preset("grpo", "arith")
