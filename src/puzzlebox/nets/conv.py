@@ -29,7 +29,7 @@ from puzzlebox.types import Array, Key
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride
 SMALL = ((16, 3, 1),)
 NATURE_SIZE = 36  # pixels a side that the first network needs at least
-PART = 32  # pictures that go through the convolutions together on a CPU
+PART = 16  # pictures that go through the convolutions together on a CPU
 
 
 def is_picture(space: spaces.Space) -> bool:
