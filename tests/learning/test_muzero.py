@@ -24,6 +24,14 @@ def test_cartpole_is_being_learned(tmp_path):
     assert figures["return_mean"] >= 150
 
 
+def test_tic_tac_toe_is_learned_without_its_rules(tmp_path):
+    """The training that docs/algorithms/muzero.md tells of, with its first seed."""
+    figures = train("muzero", "tic_tac_toe", run=tmp_path / "run", quiet=True, episodes=400)
+    print(figures["seconds"], figures["against"])
+    games = figures["against"]["perfect"]
+    assert games["as_first"]["losses"] + games["as_second"]["losses"] <= 0.05 * 400
+
+
 def test_the_model_becomes_the_grid():
     """After training the model, unrolled along any five moves, pays what the grid pays."""
     env = make("grid/toy,step_reward=-0.1")
