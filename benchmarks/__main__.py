@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language")
+NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language", "conv")
 
 
 def machine() -> dict[str, Any]:
