@@ -115,5 +115,5 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))  # no copy: a replay of screens is several GB
+        digest.update(array.reshape(-1).view(np.uint8).data)  # no copy: a replay of screens is several GB
     return digest.hexdigest()
