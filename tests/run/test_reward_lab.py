@@ -42,7 +42,8 @@ def test_every_agent_is_paid_by_its_own_weights():
     assert way < -0.5
     for i, setting in enumerate(SETTINGS.values()):
         weights = setting.weights
-        expected = weights.progress * way - weights.speed * way + weights.new_area * 0
+        # to the left over the border of a part, and over one ring
+        expected = weights.progress * way - weights.speed * way + weights.new_area + weights.rings
         assert float(together.reward[i]) == pytest.approx(expected, abs=1e-4)
 
 

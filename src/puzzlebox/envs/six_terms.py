@@ -25,9 +25,9 @@ TERMS = ("progress", "speed", "new_area", "rings", "life_lost", "complete")
 class Weights:
     """The six weights. Raises UsageError for one that is not a finite number; arrays (swept weights) pass."""
 
-    progress: float = param(0.02, "reward per tile to the right; what is run to the left is taken off")
+    progress: float = param(0.1, "reward per tile to the right; what is run to the left is taken off")
     speed: float = param(0.0, "reward per tile run in any direction")
-    new_area: float = param(0.5, "reward per part of the level that is visited for the first time in an episode")
+    new_area: float = param(1.0, "reward per part of the level that is visited for the first time in an episode")
     rings: float = param(0.05, "reward per ring; rings that are lost are taken off")
     life_lost: float = param(1.0, "taken off per life lost")
     complete: float = param(10.0, "reward for completing the level")

@@ -48,10 +48,10 @@ class Setting(NamedTuple):
 SETTINGS = {
     "rings-and-lives": Setting(
         "Rings and lives weigh too much",
-        Weights(progress=0.02, speed=0.0, new_area=0.0, rings=10.0, life_lost=100.0, complete=10.0),
+        Weights(progress=0.1, speed=0.0, new_area=0.0, rings=10.0, life_lost=100.0, complete=10.0),
         "Every step away from safety may cost a life, which weighs more than all there is to gain.",
-        "stands still: it covers less than half a tile per second and never leaves the first room",
-        lambda f: f["tiles_per_second"] < 0.5 and f["completion_rate"] == 0 and f["furthest_x"] < WALL + 2,
+        "hardly moves: less than a tenth of its top speed, and it never leaves the first room",
+        lambda f: f["tiles_per_second"] < 1.0 and f["completion_rate"] == 0 and f["furthest_x"] < WALL + 2,
     ),
     "progress": Setting(
         "Progress to the right weighs too much",

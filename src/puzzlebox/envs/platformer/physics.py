@@ -26,6 +26,7 @@ FRICTION = 7.0  # not pushing
 TOP_SPEED = 10.0  # what legs can reach
 LIMIT = 14.0  # what a slope can
 SLOPE_GRAVITY = 6.5
+SLIDING = 0.25  # of it, down a steep wall: rubbing takes the rest, so that sliding back is no run-up
 GRAVITY = 30.0
 JUMP = 12.5
 BOUNCE = 9.0
@@ -113,7 +114,9 @@ def _speed(body: Body, here: _Column, push: Array, steep: Array) -> Array:
     on_platform = body.y > _height(here, body.x) + STEP
     slope = jnp.where(in_loop, jnp.sin(body.arc / RADIUS), jnp.where(on_platform, 0.0, here.sine))
     holds = (push == 0) & (speed == 0) & ~no_hold
-    pull = jnp.where(body.grounded & ~holds, SLOPE_GRAVITY * DT * slope, 0)
+    slides_back = steep & ~in_loop & (speed * slope < 0)
+    gravity = SLOPE_GRAVITY * jnp.where(slides_back, SLIDING, 1.0)
+    pull = jnp.where(body.grounded & ~holds, gravity * DT * slope, 0)
     return jnp.clip(speed - pull, -LIMIT, LIMIT)
 
 
