@@ -40,7 +40,7 @@ def test_a_run_goes_on_when_an_emulator_is_killed(tmp_path):
     pytest.importorskip("stable_retro")
     path = tmp_path / "run"
     world = "retro:Airstriker-Genesis-v0,max_steps=60"
-    process = puzzlebox("train", "ppo", world, "--steps", "1600", *SMALL, "--num-epochs", "1", "--run", path)
+    process = puzzlebox("train", "ppo", world, "--steps", "1600", *SMALL, "--num-epochs", "1", "--run", path, "--json")
     wait_for_points(process, path, 5)
     children = Path(f"/proc/{process.pid}/task").glob("*/children")
     emulators = [int(child) for task in children for child in task.read_text().split()]
