@@ -16,7 +16,6 @@ PLATFORMER: dict[str, Any] = {
     "num_steps": 128,
     "num_minibatches": 8,
     "learning_rate": 1e-3,
-    "entropy_coef": 0.01,
 }
 SCREENS: dict[str, Any] = {  # the usual ones of PPO on Atari: 10 million steps are 40 million frames
     "steps": 10_000_000,
