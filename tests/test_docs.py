@@ -227,7 +227,7 @@ def test_every_picture_is_there_and_small():
 def test_the_tables_of_the_pages_come_from_the_code():
     table = runpy.run_path(str(ROOT / "docs/hooks.py"))["on_page_markdown"]("<!-- hyperparameters: ppo -->")
     assert "| `--discount` | 0.99 | 0 to 1 | γ, the weight of the next reward |" in table
-    assert "| `--hidden` | 64,64 |  | widths of the hidden layers |" in table
+    assert "| `--hidden` | 64,64 |  | widths of the hidden layers; on pictures shared, after convolutions |" in table
 
 
 def test_python_shown_uses_calls_that_exist():

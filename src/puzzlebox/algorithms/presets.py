@@ -141,5 +141,5 @@ def preset(algorithm: str, env_name: str) -> dict[str, Any]:
     base, *options = env_name.split(",")
     if any(option.replace(" ", "") == "style=chat" for option in options):
         return {}
-    prefix = base.partition(":")[0] + ":"
-    return dict(PRESETS.get((algorithm, base), PRESETS.get((algorithm, prefix), {})))
+    prefix, colon, _ = base.partition(":")
+    return dict(PRESETS.get((algorithm, base), PRESETS.get((algorithm, prefix + colon), {})))
