@@ -122,7 +122,7 @@ def test_an_emulator_that_is_killed_is_started_again_and_counted():
 
 def test_emulators_that_never_live_are_no_endless_loop(monkeypatch):
     env = make(AIRSTRIKER)
-    monkeypatch.setattr(retro_pool.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(PuzzleboxError, match=r"died 3 times before its first step \(exit status 1\)"):
         env.simulators().call("reset", [1], np.array([[1]], np.uint32))
     env.close()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import os
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Hashable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from puzzlebox.envs import gymnasium_worker
 from puzzlebox.envs.gymnasium_worker import Slices
+from puzzlebox.envs.host import end_worker, start_worker
 from puzzlebox.errors import PuzzleboxError, UsageError
 
 _POOLS: dict[Hashable, Pool] = {}
@@ -89,13 +86,7 @@ class Worker:
 
     def __init__(self, spec: EnvSpec, options: dict[str, Any]) -> None:
         self.name = f"gym:{spec.id}"
-        paths = os.pathsep.join(path for path in sys.path if path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(gymnasium_worker.__file__))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        )
+        self.process = start_worker(gymnasium_worker.__file__)
         try:
             self.send((spec, options))
             fault = self.result()
@@ -130,11 +121,4 @@ class Worker:
         return PuzzleboxError(f"a worker process of {self.name} died (exit status {self.process.wait()})")
 
     def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):  # the process is gone already
-                pipe.close()  # type: ignore[union-attr]
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_worker(self.process, seconds=5)

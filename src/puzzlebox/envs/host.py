@@ -12,10 +12,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import os
 import secrets
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -176,3 +179,26 @@ _FAULTS: list[PuzzleboxError] = []
 logging.getLogger("jax._src.callback").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], PuzzleboxError))
 )
+
+
+def start_worker(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A process of this Python that runs the file ``program``, with pipes; it sees the same packages as this one."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen(
+        [sys.executable, "-P", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def end_worker(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Closes its pipes, at which a worker ends by itself; kills it where it has not after so many seconds."""
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # the process is gone already
+            pipe.close()  # type: ignore[union-attr]
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from puzzlebox.envs import retro_worker
-from puzzlebox.envs.host import tell
+from puzzlebox.envs.host import end_worker, start_worker, tell
 from puzzlebox.envs.retro_worker import REPLY, REQUEST
 from puzzlebox.errors import PuzzleboxError
 
@@ -30,13 +26,7 @@ class Emulator:
         self.start()
 
     def start(self) -> None:
-        paths = os.pathsep.join(path for path in sys.path if path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(retro_worker.__file__)), json.dumps(self.settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        )
+        self.process = start_worker(retro_worker.__file__, json.dumps(self.settings))
 
     def send(self, letter: bytes, number: int = 0) -> None:
         with suppress(OSError):  # `receive` will tell
@@ -81,14 +71,7 @@ class Emulator:
         return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
     def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):
-                pipe.close()
-        try:
-            self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_worker(self.process, seconds=2)
 
 
 class Slice:
