@@ -84,7 +84,7 @@ SMALL = {
     "num_updates": 16,
     "batch_size": 64,
     "capacity": 4096,
-    "learning_starts": 256,
+    "learning_starts": 2048,  # by then every action was tried in every picture
     "unroll_steps": 3,
     "td_steps": 3,
     "learning_rate": 5e-3,
