@@ -5,10 +5,10 @@ Sources: Mnih et al. 2015, the network of "Human-level control through deep rein
 dense 128), for smaller ones. How wide the dense layers are is the caller's choice.
 
 XLA's own convolution is slow on a CPU. There a convolution is written as matrix products: a stride s turns into stride
-1 on blocks of s × s pixels, and one product of all positions with the kernels of all k × k shifts makes everything that
-is then added up, shifted. Its gradient has the same form: the shifted copies of the output's gradient side by side,
-times the input and times the kernels. Nothing is gathered or scattered. Batches go through in parts that stay in the
-cache. On a GPU it is the ordinary convolution.
+1 on blocks of s × s pixels. Small kernels then take one product of all positions with the kernels of all k × k shifts,
+whose results are added up, shifted; its gradient has the same form: the shifted copies of the output's gradient side by
+side, times the input and times the kernels. Larger kernels take one product of the neighbourhoods, side by side, with
+the kernels. Batches go through in parts that stay in the cache. On a GPU it is the ordinary convolution.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from puzzlebox.types import Array, Key
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride
 SMALL = ((16, 3, 1),)
 NATURE_SIZE = 36  # pixels a side that the first network needs at least
+GATHERED = 3  # kernels of this size and more, in blocks, see neighbourhoods gathered before the product
 PART = 16  # pictures that go through the convolutions together on a CPU
 
 
@@ -58,7 +59,7 @@ def conv_by_products(x: Array, weight: Array, stride: int) -> Array:
     channels, outputs = weight.shape[2:]
     kernels = weight.reshape(size // stride, stride, size // stride, stride, channels, outputs)
     kernels = kernels.transpose(0, 2, 1, 3, 4, 5).reshape(size // stride, size // stride, -1, outputs)
-    return _shifted_sum(blocks(x, stride), kernels)
+    return _stride_one(blocks(x, stride), kernels)
 
 
 def blocks(x: Array, size: int) -> Array:
@@ -71,33 +72,53 @@ def blocks(x: Array, size: int) -> Array:
 
 
 @jax.custom_vjp
-def _shifted_sum(x: Array, kernels: Array) -> Array:
+def _stride_one(x: Array, kernels: Array) -> Array:
     """The convolution with stride 1: ``[N, H, W, C]`` and ``[k, k, C, O]`` -> ``[N, H − k + 1, W − k + 1, O]``."""
     size, _, channels, outputs = kernels.shape
+    if size >= GATHERED:
+        return _neighbours(x, kernels) @ kernels.reshape(-1, outputs)
     count, height, width, _ = x.shape
     z = x.astype(kernels.dtype).reshape(-1, channels) @ _side_by_side(kernels)
     z = z.reshape(count, height, width, size * size, outputs)
-    rows, columns = height - size + 1, width - size + 1
-    shifts = itertools.product(range(size), repeat=2)
-    return sum(z[:, i : i + rows, j : j + columns, n] for n, (i, j) in enumerate(shifts))  # type: ignore[return-value]
+    return _added(size, lambda n, i, j: z[:, i : i + height - size + 1, j : j + width - size + 1, n])
 
 
 def _forward(x: Array, kernels: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _shifted_sum(x, kernels), (x, kernels)
+    return _stride_one(x, kernels), (x, kernels)
 
 
 def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array | None, Array]:
     x, kernels = saved
     size, _, channels, outputs = kernels.shape
-    last = size - 1
-    shifts = itertools.product(range(size), repeat=2)
-    copies = [jnp.pad(dy, ((0, 0), (i, last - i), (j, last - j), (0, 0))) for i, j in shifts]
+    last, whole = size - 1, not jnp.issubdtype(x.dtype, jnp.inexact)
+    if size >= GATHERED:
+        columns, rows = _neighbours(x, kernels).reshape(-1, size * size * channels), dy.reshape(-1, outputs)
+        dkernels = (columns.T @ rows).reshape(kernels.shape)
+        dz = (rows @ kernels.reshape(-1, outputs).T).reshape(*dy.shape[:3], size * size, channels)
+        dx = _added(size, lambda n, i, j: jnp.pad(dz[:, :, :, n], ((0, 0), (i, last - i), (j, last - j), (0, 0))))
+        return None if whole else dx, dkernels
+    copies = [jnp.pad(dy, ((0, 0), (i, last - i), (j, last - j), (0, 0))) for i, j in _shifts(size)]
     dz = jnp.concatenate(copies, axis=-1).reshape(-1, size * size * outputs)
     dkernels = x.astype(kernels.dtype).reshape(-1, channels).T @ dz
     dkernels = dkernels.reshape(channels, size, size, outputs).transpose(1, 2, 0, 3)
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
-        return None, dkernels
-    return (dz @ _side_by_side(kernels).T).reshape(x.shape), dkernels
+    return None if whole else (dz @ _side_by_side(kernels).T).reshape(x.shape), dkernels
+
+
+def _shifts(size: int) -> list[tuple[int, int]]:
+    return list(itertools.product(range(size), range(size)))
+
+
+def _added(size: int, part: Callable[[int, int, int], Array]) -> Array:
+    """Σ over the k² shifts (i, j), the nth of them."""
+    return sum(part(n, i, j) for n, (i, j) in enumerate(_shifts(size)))  # type: ignore[return-value]
+
+
+def _neighbours(x: Array, kernels: Array) -> Array:
+    """What a kernel sees, as numbers side by side: ``[N, H, W, C] -> [N, H − k + 1, W − k + 1, k² C]``."""
+    size = kernels.shape[0]
+    rows, columns = (side - size + 1 for side in x.shape[1:3])
+    x = x.astype(kernels.dtype)
+    return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in _shifts(size)], axis=-1)
 
 
 def _side_by_side(kernels: Array) -> Array:
@@ -105,7 +126,7 @@ def _side_by_side(kernels: Array) -> Array:
     return kernels.transpose(2, 0, 1, 3).reshape(kernels.shape[2], -1)
 
 
-_shifted_sum.defvjp(_forward, _backward)
+_stride_one.defvjp(_forward, _backward)
 
 
 def in_parts(f: Callable[[Array], Array], x: Array, size: int) -> Array:
