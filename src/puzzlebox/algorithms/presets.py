@@ -41,6 +41,16 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "double": False,
         "hidden": (512,),
     },
+    ("ppo", "minatar:"): {
+        "steps": 3_000_000,
+        "num_envs": 64,
+        "num_steps": 64,
+        "num_minibatches": 8,
+        "num_epochs": 3,
+        "learning_rate": 2e-3,
+        "entropy_coef": 0.01,
+        "hidden": (128,),
+    },
     ("ppo", "Acrobot-v1"): {"steps": 500_000, "num_envs": 16, "entropy_coef": 0.01},
     ("ppo", "Pendulum-v1"): {
         "steps": 500_000,
@@ -73,14 +83,17 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("ppo", "platformer/level-3"): PLATFORMER,
     ("ppo", "platformer/random"): PLATFORMER,
     ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
-    ("alphazero", "connect_four"): {
-        "steps": 1_000_000,
+    ("alphazero", "connect_four"): {  # an hour of two cores
+        "steps": 2_400_000,
+        "num_simulations": 16,
+        "search_share": 0.5,
         "network": "conv",
         "width": 32,
         "blocks": 1,
         "random_moves": 10,
         "capacity": 131_072,
         "num_updates": 8,
+        "average_rate": 0.01,
     },
     ("muzero", "tic_tac_toe"): {
         "steps": 100_000,

@@ -37,6 +37,7 @@ GAMES = {
 PREFIXES = {
     "gym": "any environment that Gymnasium knows, e.g. gym:FrozenLake-v1",
     "atari": "an Atari 2600 game, e.g. atari:pong, atari:breakout,sticky=0",
+    "minatar": "an Atari game on 10 × 10 squares, e.g. minatar:breakout",
     "grid": "a grid drawn in a text file, e.g. grid:my_map.txt",
     "retro": "a console game by an emulator, e.g. retro:Airstriker-Genesis-v0",
     "pgx": "a game of Pgx, e.g. pgx:othello, pgx:go_9x9, pgx:chess",
@@ -58,6 +59,10 @@ def make(name: str) -> Any:
         from puzzlebox.envs.atari import make_atari
 
         return configure(base, make_atari(rest), options)
+    if colon and prefix == "minatar":
+        from puzzlebox.envs.minatar import make_minatar
+
+        return configure(base, make_minatar(rest), options)
     if colon and prefix == "retro":
         from puzzlebox.envs.retro import make_retro
 

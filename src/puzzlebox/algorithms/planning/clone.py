@@ -43,7 +43,7 @@ class Clone(eqx.Module):
     learning_starts: int = param(2_000, "positions before the first gradient step", low=0)
     num_updates: int = param(16, "gradient steps per iteration", low=1)
     batch_size: int = param(256, "positions per gradient step", low=1)
-    learning_rate: float = param(2e-3, "Adam's step size", low=0.0)
+    learning_rate: float = param(2e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     weight_decay: float = param(1e-4, "shrinks weights by this share of the step size", low=0.0)
     value_coef: float = param(1.0, "weight of the value's loss", low=0.0)
     max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)

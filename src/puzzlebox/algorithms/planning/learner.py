@@ -19,6 +19,7 @@ from puzzlebox.data import replay
 from puzzlebox.data.replay import Replay
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.board import BoardNetwork
+from puzzlebox.ops import schedules
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.value_losses import squared_error
 from puzzlebox.types import Array, Game, Key, Metrics, Policy
@@ -114,9 +115,10 @@ def policy(state: State, greedy: bool) -> Policy:
 
 
 def optimiser(agent: Any) -> optax.GradientTransformation:
+    updates = agent.steps // agent.iteration_steps * agent.num_updates
+    rate = schedules.linear(agent.learning_rate, 0.0, updates)
     return optax.chain(
-        optax.clip_by_global_norm(agent.max_grad_norm),
-        optax.adamw(agent.learning_rate, weight_decay=agent.weight_decay),
+        optax.clip_by_global_norm(agent.max_grad_norm), optax.adamw(rate, weight_decay=agent.weight_decay)
     )
 
 

@@ -38,11 +38,11 @@ OTHERS = {
     "bridge_bidding": "hides cards",
     "kuhn_poker": "hides cards",
     "leduc_holdem": "hides cards",
-    "minatar-asterix": "has one player and chance",
-    "minatar-breakout": "has one player and chance",
-    "minatar-freeway": "has one player and chance",
-    "minatar-seaquest": "has one player and chance",
-    "minatar-space_invaders": "has one player and chance",
+    "minatar-asterix": "has one player and chance (as a world: minatar:asterix)",
+    "minatar-breakout": "has one player and chance (as a world: minatar:breakout)",
+    "minatar-freeway": "has one player and chance (as a world: minatar:freeway)",
+    "minatar-seaquest": "has one player and chance (as a world: minatar:seaquest)",
+    "minatar-space_invaders": "has one player and chance (as a world: minatar:space_invaders)",
     "sparrow_mahjong": "hides tiles",
 }
 TURNS: dict[str, tuple[symmetry.Turn, ...]] = {

@@ -18,10 +18,10 @@ from puzzlebox.run.train import build, configure, train
 from puzzlebox.run.watch import film_run
 
 WORLD = "CartPole-v1"
-RIVALS = {"ppo": "PPO", "reinforce": "REINFORCE", "actor_critic": "actor-critic", "dqn": "DQN"}
+RIVALS = {"ppo": "PPO", "reinforce": "REINFORCE", "actor_critic": "actor-critic"}
 OTHERS = (
-    "Beside them run two relatives. Actor-critic does not wait for the end of the episode: r + γ V(s′) stands for G. "
-    "DQN learns Q as the tables above did, only that a network holds it."
+    "Beside them runs a relative: actor-critic does not wait for the end of the episode, and r + γ V(s′) stands for G. "
+    "DQN, which learns Q as the tables above did, only that a network holds it, takes a minute: its command is below."
 )
 QUICK = ("ppo", "reinforce")
 SEEDS, MOST_STEPS = 10, 100_000
@@ -92,7 +92,7 @@ def cartpole(context: Context) -> Chapter:
         f"bootstrap intervals. Compiling took {sum(f['compile_seconds'] for f in found.values()):.1f} s and is not in "
         "the times above.",
         commands=[
-            *(command(name, WORLD, seeds=SEEDS, steps=steps, run=f"runs/{name}") for name in names),
+            *(command(name, WORLD, seeds=SEEDS, steps=steps, run=f"runs/{name}") for name in (*names, "dqn")),
             "puzzlebox compare " + " ".join(f"runs/{name}" for name in names),
             "puzzlebox watch runs/ppo",
         ],

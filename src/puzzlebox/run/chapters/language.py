@@ -13,16 +13,17 @@ from puzzlebox.run.train import train
 from puzzlebox.run.winrate import winrate
 
 TASK = "arith,level=precedence"
+SFT_STEPS, GRPO_STEPS = 1400, 40
 PROBLEMS, SHOWN = 400, 8
 MARKS = {True: "✓", False: "✗"}
 
 
 def language(context: Context) -> Chapter:
     """The four phases of RLHF on a small model, and GRPO with a calculator in the reward model's place."""
-    figures = rlhf(run=context.folder / "rlhf", episodes=PROBLEMS)
+    figures = rlhf(run=context.folder / "rlhf", sft_steps=SFT_STEPS, episodes=PROBLEMS)
     sft, learned = figures["runs"]["sft"], figures["runs"]["ppo_lm"]
     grpo = context.folder / "grpo"
-    after = train("grpo", TASK, run=grpo, model=sft, episodes=PROBLEMS)
+    after = train("grpo", TASK, run=grpo, model=sft, steps=GRPO_STEPS, episodes=PROBLEMS)
     verified = winrate(str(grpo), sft, task=TASK, problems=PROBLEMS)
     accuracy = {
         "SFT": figures["accuracy_before"],
@@ -71,8 +72,8 @@ def language(context: Context) -> Chapter:
         protocol=f"One seed; {PROBLEMS} problems that were never trained on; likeliest answers, judged by a "
         "calculator, ties count half; 95% bootstrap interval over problems.",
         commands=[
-            "puzzlebox rlhf --run runs/rlhf",
-            command("grpo", TASK, model="runs/rlhf/sft", run="runs/grpo"),
+            f"puzzlebox rlhf --sft-steps {SFT_STEPS} --run runs/rlhf",
+            command("grpo", TASK, model="runs/rlhf/sft", steps=GRPO_STEPS, run="runs/grpo"),
             f"puzzlebox winrate runs/grpo runs/rlhf/sft --task {TASK}",
         ],
         figures={"accuracy": accuracy, "winrate_rlhf": figures["winrate"], "winrate_grpo": verified},
