@@ -85,6 +85,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
     ("alphazero", "connect_four"): {  # an hour of two cores
         "steps": 2_400_000,
+        "anneal_over": 2_400_000,
         "num_simulations": 16,
         "search_share": 0.5,
         "network": "conv",

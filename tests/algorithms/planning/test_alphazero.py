@@ -7,7 +7,7 @@ import pytest
 
 from puzzlebox.acting.self_play import Searched, start
 from puzzlebox.algorithms.planning.alphazero import AlphaZero
-from puzzlebox.algorithms.planning.learner import Remembered, loss
+from puzzlebox.algorithms.planning.learner import Remembered, loss, optimiser
 from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
@@ -95,6 +95,18 @@ def test_the_searchs_value_may_be_mixed_in():
     mixed = agent(search_share=0.25, symmetries=False)
     _, metrics = loss(mixed, Guess(np.zeros(9), 0.0), finished(1.0), rows, jax.random.key(0))
     assert float(metrics["value_loss"]) == pytest.approx((0.75 * 1 + 0.25 * 0.5) ** 2)
+
+
+@pytest.mark.parametrize(("anneal_over", "rates"), [(0, [1.0, 0.525, 0.05, 0.05]), (24, [1.0, 0.05, 0.05, 0.05])])
+def test_the_step_size_falls_to_a_twentieth(anneal_over, rates):
+    """Adam's first step moves every weight by the step size; a constant gradient goes on like that."""
+    transform = optimiser(agent(steps=48, anneal_over=anneal_over, learning_rate=1.0, weight_decay=0.0))
+    state = transform.init(jnp.zeros(()))
+    seen = []
+    for _ in range(13):
+        update, state = transform.update(jnp.ones(()), state, jnp.zeros(()))
+        seen.append(-float(update))
+    np.testing.assert_allclose(seen[::4], rates, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["tic_tac_toe", "connect_four"])
