@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language", "conv")
+NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language", "conv", "search")
 
 
 def machine() -> dict[str, Any]:
