@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language", "conv", "search")
+NAMES = ("ppo", "dqn", "host", "seeds", "start", "solve", "tabular", "language", "conv", "search", "atari")
 
 
 def machine() -> dict[str, Any]:

@@ -5,18 +5,34 @@ from __future__ import annotations
 import stable_baselines3
 import torch
 from benchmarks.race import Row, serve
-from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+ATARI = {"terminal_on_life_loss": False, "action_repeat_probability": 0.25}  # the rest as ours by default
+
+
+def worlds(name: str, number: int):
+    """A DummyVecEnv; of an Atari game four grey frames of 84 × 84."""
+    kind, _, game = name.rpartition(":")
+    if kind != "atari":
+        return make_vec_env(game, n_envs=number, seed=0)
+    import ale_py  # noqa: F401 (registers its games)
+
+    game = f"{game.title()}NoFrameskip-v4"  # the wrapper skips frames and repeats actions
+    return VecFrameStack(make_atari_env(game, n_envs=number, seed=0, wrapper_kwargs=ATARI), 4)
 
 
 def ppo(h: Row, envs):
+    pictures = len(envs.observation_space.shape) == 3
     return stable_baselines3.PPO(
-        "MlpPolicy",
+        "CnnPolicy" if pictures else "MlpPolicy",
         envs,
         n_steps=h["num_steps"],
         batch_size=h["num_envs"] * h["num_steps"] // h["num_minibatches"],
         n_epochs=h["num_epochs"],
         learning_rate=h["learning_rate"],
-        policy_kwargs={"net_arch": list(h["hidden"])},
+        clip_range=h.get("clip_ratio", 0.2),
+        policy_kwargs=None if pictures else {"net_arch": list(h["hidden"])},
         device="cpu",
     )
 
@@ -40,7 +56,7 @@ def dqn(h: Row, envs):
 def prepare(settings: Row):
     torch.set_num_threads(settings["threads"])
     h = settings["hyperparameters"]
-    envs = make_vec_env(settings["env"].removeprefix("gym:"), n_envs=h["num_envs"], seed=0)  # a DummyVecEnv
+    envs = worlds(settings["env"], h["num_envs"])
     model = {"ppo": ppo, "dqn": dqn}[settings["algorithm"]](h, envs)
 
     def work() -> int:
