@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from puzzlebox.cli import main
+from puzzlebox.run.backend import cores
 
 BAD = [
     (["train", "pppo", "CartPole-v1"], "unknown algorithm 'pppo'; did you mean ppo"),
@@ -62,7 +63,7 @@ def test_a_malformed_map_names_the_place(capsys, tmp_path):
     assert "2" in err
 
 
-def test_json_is_alone_on_standard_output(tmp_path):
+def test_json_is_alone_on_standard_output_and_every_core_is_used(tmp_path):
     command = [sys.executable, "-m", "puzzlebox", "train", "ppo", "probe/one-action"]
     flags = ["--steps", "2000", "--seeds", "2", "--episodes", "4", "--run", str(tmp_path / "r"), "--json"]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=True)
@@ -71,6 +72,8 @@ def test_json_is_alone_on_standard_output(tmp_path):
     assert set(wanted.split()) <= set(figures)
     assert figures["return_mean"] == 1.0
     assert "compiling" in done.stderr
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["hardware"]["devices"] == config["hardware"]["cores"] == cores()
 
 
 def test_list_names_every_algorithm(capsys):

@@ -11,14 +11,21 @@ from typing import Any
 
 import jax
 
+LEVEL = "--xla_backend_optimization_level"
+
 
 def prepare() -> None:
-    """Before the first use of JAX: one device per CPU core, and a cache of compiled programs on disk.
+    """Before the first use of JAX: one device per CPU core, quick compiling, a cache of compiled programs on disk.
 
-    With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it off, a path moves it).
+    LLVM's third level of optimisation takes twice the time of its second and makes our programs no faster
+    (``XLA_FLAGS`` may ask for another). With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it
+    off, a path moves it).
     """
     with contextlib.suppress(RuntimeError):  # JAX is in use already: it keeps the devices it has
         jax.config.update("jax_num_cpu_devices", cores())
+    flags = os.environ.get("XLA_FLAGS", "")
+    if LEVEL not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {LEVEL}=2".strip()
     cache = os.environ.get("PUZZLEBOX_CACHE", str(Path.home() / ".cache" / "puzzlebox"))
     if cache != "off" and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", cache)

@@ -90,12 +90,12 @@ def reward_lab(
     seeds = (2 if quick else 5) if seeds is None else seeds
     path = Path(run) if run is not None else Path("runs") / f"reward-lab-{time.strftime('%Y%m%d-%H%M%S')}"
     check_free(path)
+    backend.prepare()
     values = QUICK if quick else {}
     configs = {
         name: configure("ppo", world_name(setting.weights), seeds, seed, dict(preset("ppo", LEVEL) | values))
         for name, setting in SETTINGS.items()
     }
-    backend.prepare()
     began = time.perf_counter()
     runs = {name: open_run(path / name, config) for name, config in configs.items()}
     agents = all_agents(configs)

@@ -65,6 +65,7 @@ def train(
     whichever comes first; an algorithm whose schedules do not depend on its steps (`OPEN_ENDED`) has no end of its own
     if only minutes are given. Raises UsageError before anything compiles.
     """
+    backend.prepare()
     if minutes is not None and not 0 < minutes < math.inf:
         raise UsageError(f"minutes is {minutes:g}; it must be above 0")
     if minutes is not None and algorithm in OPEN_ENDED:
@@ -76,7 +77,6 @@ def train(
     check_free(path)
     agents = build(config)
     network_of_start(agents.algorithm, env)
-    backend.prepare()
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
         preflight.check_rows(agents)
@@ -89,9 +89,9 @@ def train(
 
 def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
     """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
+    backend.prepare()
     opened = Run.open(run)
     agents = build(opened.config)
-    backend.prepare()
     if not checkpoint.list_checkpoints(opened.checkpoints):
         opened.cut_metrics(0)
         return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)

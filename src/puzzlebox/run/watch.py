@@ -86,8 +86,8 @@ def film_run(
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1}")
-    stage = set_stage(run.config["env"])
     backend.prepare()
+    stage = set_stage(run.config["env"])
     agents = build(run.config)
     state, progress, notes = checkpoint.load_newest(run.checkpoints, agents.shapes())
     for note in notes:

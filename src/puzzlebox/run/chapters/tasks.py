@@ -22,7 +22,7 @@ from puzzlebox.run.watch import film_run
 from puzzlebox.types import MDP
 
 SEEDS, DISCOUNT = 10, 0.99
-STEPS = {"FrozenLake-v1": 500_000, "FrozenLake8x8-v1": 1_000_000, "Taxi": 500_000}
+STEPS = {"FrozenLake-v1": 500_000, "FrozenLake8x8-v1": 2_000_000, "Taxi": 500_000}
 ENOUGH = 0.95  # of the exact policy's return counts as learned
 SURE = 4.0  # standard errors that chance hardly ever exceeds
 
