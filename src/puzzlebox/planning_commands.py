@@ -74,7 +74,10 @@ def game_argument(parser: argparse.ArgumentParser) -> None:
 
 def search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--simulations", type=int, metavar="N", help="of every search (default: mcts 1000, a run as it was trained)"
+        "--simulations",
+        type=int,
+        metavar="N",
+        help="of every search (default: mcts 1000, shipped 200, a run as it was trained)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
 

@@ -23,6 +23,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.run.trained import Trained, open_trained, read_name, shipped
 from puzzlebox.types import Array, Game, Key, Position, State
 
+SHIPPED_SIMULATIONS = 200  # more than it learned with: people can wait a moment
 NAMES = ("random", "mcts", "mcts:N", "perfect", "shipped")
 MCTS_SIMULATIONS = 1000
 
@@ -131,7 +132,7 @@ def make_player(name: str | Path, env: str, game: Game, simulations: int | None 
         place = shipped(env)
         if place is None:
             raise UsageError(f"no weights for {env} come with the package; train some: puzzlebox train alphazero {env}")
-        return make_searcher("shipped", str(place), env, simulations)
+        return make_searcher("shipped", str(place), env, simulations or SHIPPED_SIMULATIONS)
     return make_searcher(str(name), str(name), env, simulations)
 
 
