@@ -29,6 +29,7 @@ class TrainingProgress:
         self.live = live and self.console.is_terminal
         self.title, self.total, self.num_agents = title, total_steps, num_agents
         self.last_line = 0.0
+        self.mean = "no episode yet"
         columns: list[ProgressColumn] = [
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -59,9 +60,9 @@ class TrainingProgress:
 
         ``share`` is how much of the training is over where time ends it, not steps.
         """
-        mean = shown(metrics)
+        self.mean = shown(metrics) or self.mean  # long episodes do not end in every row
         who = f" · {self.num_agents} agents" if self.num_agents > 1 else ""
-        figures = f"{si(steps_per_second)} steps/s · {mean}{who}"
+        figures = f"{si(steps_per_second)} steps/s · {self.mean}{who}"
         self.bar.update(self.task, completed=steps if share is None else share * self.total, figures=figures)
         now = time.monotonic()
         if not self.live and (now - self.last_line > LINE_EVERY or steps >= self.total):
@@ -71,11 +72,11 @@ class TrainingProgress:
 
 
 def shown(metrics: dict[str, list[float]]) -> str:
-    """The one figure of a row of metrics that tells most: the return, the reward or the loss."""
+    """The figure of a row of metrics that tells most: return, reward or loss; nothing where no episode ended."""
     for name, label, digits in (("episode_return", "return", 1), ("reward", "reward", 3), ("loss", "loss", 3)):
         if name in metrics:
             values = [value for value in metrics[name] if not math.isnan(value)]
-            return f"{label} {sum(values) / len(values):.{digits}f}" if values else "no episode yet"
+            return f"{label} {sum(values) / len(values):.{digits}f}" if values else ""
     return ""
 
 
