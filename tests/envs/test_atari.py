@@ -167,7 +167,7 @@ def test_what_is_asked_for_is_what_is_played():
         ("atari:pong,sticky=much", r"^sticky is 'much'; it must be a number$"),
         ("atari:pong,sticky=nan", r"^sticky is nan; it must be at least 0.0$"),
         ("atari:pong,frame_skip=0", r"^frame_skip is 0; it must be at least 1$"),
-        ("atri:pong", r"^unknown environment prefix 'atri'; did you mean atari or grid\?$"),
+        ("atri:pong", r"^unknown environment prefix 'atri'; did you mean atari or minatar or grid\?$"),
     ],
 )
 def test_mistakes_are_one_line(name, message):
