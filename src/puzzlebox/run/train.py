@@ -62,8 +62,8 @@ def train(
     A hyper-parameter given as several numbers (a list, or text with commas) is swept: every value with every seed, in
     one compiled program. ``episodes`` are of the evaluation (default 100, in a simulator 8).
     ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted) or after the steps,
-    whichever comes first; an algorithm whose schedules do not depend on its steps (`OPEN_ENDED`) has no end of its own
-    if only minutes are given. Raises UsageError before anything compiles.
+    whichever comes first; an algorithm that can do without a number of steps (`OPEN_ENDED`) has no end of its own if
+    only minutes are given. Raises UsageError before anything compiles.
     """
     backend.prepare()
     if minutes is not None and not 0 < minutes < math.inf:

@@ -118,7 +118,7 @@ def optimiser(agent: Any) -> optax.GradientTransformation:
     """AdamW on clipped gradients; its step size falls linearly to a twentieth over ``anneal_over`` moves."""
     moves = min(agent.anneal_over or agent.steps, agent.steps)
     updates = moves // agent.iteration_steps * agent.num_updates
-    rate = schedules.linear(agent.learning_rate, 0.05 * agent.learning_rate, updates)
+    rate = schedules.linear(agent.learning_rate, 0.05 * agent.learning_rate, float(updates))  # may exceed an int32
     return optax.chain(
         optax.clip_by_global_norm(agent.max_grad_norm), optax.adamw(rate, weight_decay=agent.weight_decay)
     )
