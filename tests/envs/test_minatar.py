@@ -53,6 +53,18 @@ def test_a_picture_shows_the_planes():
     assert (picture[8] == 20).all()
 
 
+def test_the_games_are_the_papers():
+    """Planes and actions that do something, as Young & Tian 2019 and MinAtar's own code have them."""
+    worlds = {game: make(f"minatar:{game}") for game in GAMES}
+    assert {game: (env.observation_space.shape[2], env.action_space.n) for game, env in worlds.items()} == {
+        "asterix": (4, 5),
+        "breakout": (4, 3),
+        "freeway": (7, 3),
+        "seaquest": (10, 6),
+        "space_invaders": (6, 4),
+    }
+
+
 def test_names_and_options_that_do_not_exist():
     with pytest.raises(UsageError, match="unknown MinAtar game 'brekout'; did you mean breakout"):
         make("minatar:brekout")
@@ -60,4 +72,3 @@ def test_names_and_options_that_do_not_exist():
         make("minatar:breakout,sticky=2")
     with pytest.raises(UsageError, match="as a world: minatar:freeway"):
         make("pgx:minatar-freeway")
-    assert len(GAMES) == 5
