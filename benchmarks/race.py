@@ -82,15 +82,20 @@ def race(settings: Row, racers: list[Racer], rounds: int, goals: dict[str, float
         row = {
             "task": settings["task"],
             "name": racer.name,
-            "steps_per_second": round(statistics.median(racer.speeds)),
-            "slowest": round(min(racer.speeds)),
-            "fastest": round(max(racer.speeds)),
+            "steps_per_second": figures(statistics.median(racer.speeds)),
+            "slowest": figures(min(racer.speeds)),
+            "fastest": figures(max(racer.speeds)),
             "ours_over_this": round(ratio, 2),
             "goal": next((goal for peer, goal in goals.items() if racer.name == peer), None),
         }
         rows.append(row | racer.facts)
         racer.close()
     return rows
+
+
+def figures(speed: float) -> float:
+    """Whole numbers, of slow things three digits."""
+    return round(speed) if speed >= 100 else float(f"{speed:.3g}")
 
 
 def contest(settings: Row, steps: dict[str, int], rounds: int, goals: dict[str, float]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 from importlib import metadata
@@ -17,10 +18,13 @@ LEVEL = "--xla_backend_optimization_level"
 def prepare() -> None:
     """Before the first use of JAX: one device per CPU core, quick compiling, a cache of compiled programs on disk.
 
+    Memory that is freed stays with the process, see `_keep_memory`.
+
     LLVM's third level of optimisation takes twice the time of its second and makes our programs no faster
     (``XLA_FLAGS`` may ask for another). With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it
     off, a path moves it).
     """
+    _keep_memory()
     with contextlib.suppress(RuntimeError):  # JAX is in use already: it keeps the devices it has
         jax.config.update("jax_num_cpu_devices", cores())
     flags = os.environ.get("XLA_FLAGS", "")
@@ -31,6 +35,19 @@ def prepare() -> None:
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _keep_memory() -> None:
+    """Has the C library keep what is freed, where it is glibc.
+
+    By its defaults it hands large blocks back to the system, and every step of a training then takes them anew, page
+    by page: 3.6 GB and a third of the time of a step of SFT on a model of 135M weights.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        options = ctypes.CDLL(None)
+        # malloc.h: M_ARENA_MAX, since only the first arena holds large blocks; M_MMAP_MAX; M_TRIM_THRESHOLD
+        for name, value in ((-8, 1), (-4, 0), (-1, -1)):
+            options.mallopt(name, value)
 
 
 def cores() -> int:
