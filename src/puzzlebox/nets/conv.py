@@ -5,14 +5,15 @@ Sources: Mnih et al. 2015, the network of "Human-level control through deep rein
 dense 128), for smaller ones. How wide the dense layers are is the caller's choice.
 
 XLA's own convolution is slow on a CPU. There a convolution is written as matrix products: a stride s turns into stride
-1 on blocks of s × s pixels. Small kernels then take one product of all positions with the kernels of all k × k shifts,
-whose results are added up, shifted; its gradient has the same form: the shifted copies of the output's gradient side by
-side, times the input and times the kernels. Larger kernels take one product of the neighbourhoods, side by side, with
-the kernels. Batches go through in parts that stay in the cache. On a GPU it is the ordinary convolution.
+1 on blocks of s × s pixels. What a kernel sees, side by side, is then multiplied with the kernel: with the whole of it,
+or, where it has 2 × 2 blocks, each row of what is seen with both of its rows, whose results are added up, one below the
+other. The gradient has the same form. Batches go through in parts that stay in the cache. On a GPU it is the ordinary
+convolution.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from puzzlebox.types import Array, Key
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride
 SMALL = ((16, 3, 1),)
 NATURE_SIZE = 36  # pixels a side that the first network needs at least
-GATHERED = 3  # kernels of this size and more, in blocks, see neighbourhoods gathered before the product
+WHOLE = 3  # kernels of this size and more, in blocks, see all their rows side by side, smaller ones row by row
 PART = 16  # pictures that go through the convolutions together on a CPU
 
 
@@ -67,6 +68,9 @@ def blocks(x: Array, size: int) -> Array:
     if size == 1:
         return x
     count, height, width, channels = x.shape
+    if x.dtype == jnp.uint8 and channels == 4:  # a pixel's four bytes move as one word, many times as fast
+        words = blocks(jax.lax.bitcast_convert_type(x, jnp.uint32)[..., None], size)
+        return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*words.shape[:3], -1)
     x = x.reshape(count, height // size, size, width // size, size, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(count, height // size, width // size, -1)
 
@@ -74,13 +78,12 @@ def blocks(x: Array, size: int) -> Array:
 @jax.custom_vjp
 def _stride_one(x: Array, kernels: Array) -> Array:
     """The convolution with stride 1: ``[N, H, W, C]`` and ``[k, k, C, O]`` -> ``[N, H − k + 1, W − k + 1, O]``."""
-    size, _, channels, outputs = kernels.shape
-    if size >= GATHERED:
-        return _neighbours(x, kernels) @ kernels.reshape(-1, outputs)
-    count, height, width, _ = x.shape
-    z = x.astype(kernels.dtype).reshape(-1, channels) @ _side_by_side(kernels)
-    z = z.reshape(count, height, width, size * size, outputs)
-    return _added(size, lambda n, i, j: z[:, i : i + height - size + 1, j : j + width - size + 1, n])
+    size, outputs = kernels.shape[0], kernels.shape[-1]
+    shifts = size // _rows(size)
+    height = x.shape[1] - size + 1
+    z = _seen(x, kernels) @ _side_by_side(kernels)
+    z = z.reshape(*z.shape[:3], shifts, outputs)
+    return sum(z[:, i : i + height, :, i] for i in range(shifts))  # type: ignore[return-value]
 
 
 def _forward(x: Array, kernels: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -90,40 +93,44 @@ def _forward(x: Array, kernels: Array) -> tuple[Array, tuple[Array, Array]]:
 def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array | None, Array]:
     x, kernels = saved
     size, _, channels, outputs = kernels.shape
-    last, whole = size - 1, not jnp.issubdtype(x.dtype, jnp.inexact)
-    if size >= GATHERED:
-        columns, rows = _neighbours(x, kernels).reshape(-1, size * size * channels), dy.reshape(-1, outputs)
-        dkernels = (columns.T @ rows).reshape(kernels.shape)
-        dz = (rows @ kernels.reshape(-1, outputs).T).reshape(*dy.shape[:3], size * size, channels)
-        dx = _added(size, lambda n, i, j: jnp.pad(dz[:, :, :, n], ((0, 0), (i, last - i), (j, last - j), (0, 0))))
-        return None if whole else dx, dkernels
-    copies = [jnp.pad(dy, ((0, 0), (i, last - i), (j, last - j), (0, 0))) for i, j in _shifts(size)]
-    dz = jnp.concatenate(copies, axis=-1).reshape(-1, size * size * outputs)
-    dkernels = x.astype(kernels.dtype).reshape(-1, channels).T @ dz
-    dkernels = dkernels.reshape(channels, size, size, outputs).transpose(1, 2, 0, 3)
-    return None if whole else (dz @ _side_by_side(kernels).T).reshape(x.shape), dkernels
+    rows = _rows(size)
+    shifts = size // rows
+    copies = [jnp.pad(dy, ((0, 0), (i, shifts - 1 - i), (0, 0), (0, 0))) for i in range(shifts)]
+    dz = jnp.concatenate(copies, axis=-1)
+    seen = _seen(x, kernels)
+    dkernels = seen.reshape(-1, seen.shape[-1]).T @ dz.reshape(-1, dz.shape[-1])
+    dkernels = dkernels.reshape(rows, size, channels, shifts, outputs).transpose(3, 0, 1, 2, 4).reshape(kernels.shape)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return None, dkernels
+    dseen = (dz @ _side_by_side(kernels).T).reshape(*seen.shape[:3], rows, size, channels)
+    parts = [
+        jnp.pad(dseen[:, :, :, i, j], ((0, 0), (i, rows - 1 - i), (j, size - 1 - j), (0, 0)))
+        for i, j in itertools.product(range(rows), range(size))
+    ]
+    return functools.reduce(jnp.add, parts), dkernels
 
 
-def _shifts(size: int) -> list[tuple[int, int]]:
-    return list(itertools.product(range(size), range(size)))
+def _rows(size: int) -> int:
+    """How many rows of a kernel are seen side by side."""
+    return size if size >= WHOLE else 1
 
 
-def _added(size: int, part: Callable[[int, int, int], Array]) -> Array:
-    """Σ over the k² shifts (i, j), the nth of them."""
-    return sum(part(n, i, j) for n, (i, j) in enumerate(_shifts(size)))  # type: ignore[return-value]
-
-
-def _neighbours(x: Array, kernels: Array) -> Array:
-    """What a kernel sees, as numbers side by side: ``[N, H, W, C] -> [N, H − k + 1, W − k + 1, k² C]``."""
+def _seen(x: Array, kernels: Array) -> Array:
+    """What r rows of a kernel see, side by side: ``[N, H, W, C] -> [N, H − r + 1, W − k + 1, r k C]``."""
     size = kernels.shape[0]
-    rows, columns = (side - size + 1 for side in x.shape[1:3])
+    rows = _rows(size)
+    height, width = x.shape[1] - rows + 1, x.shape[2] - size + 1
     x = x.astype(kernels.dtype)
-    return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in _shifts(size)], axis=-1)
+    shifts = itertools.product(range(rows), range(size))
+    return jnp.concatenate([x[:, i : i + height, j : j + width] for i, j in shifts], axis=-1)
 
 
 def _side_by_side(kernels: Array) -> Array:
-    """``[k, k, C, O] -> [C, k² O]``."""
-    return kernels.transpose(2, 0, 1, 3).reshape(kernels.shape[2], -1)
+    """``[k, k, C, O] -> [r k C, k / r O]``."""
+    size, _, channels, outputs = kernels.shape
+    rows = _rows(size)
+    kernels = kernels.reshape(size // rows, rows, size, channels, outputs)
+    return kernels.transpose(1, 2, 3, 0, 4).reshape(rows * size * channels, -1)
 
 
 _stride_one.defvjp(_forward, _backward)
