@@ -1,6 +1,7 @@
-"""PPO on Pong beside Stable-Baselines3: steps of four frames per second, learning included.
+"""PPO on Pong: steps of four frames per second, learning included.
 
-Both play the console itself (ale-py), see four frames of 84 × 84 and train the network of Mnih et al. 2015.
+Beside Stable-Baselines3, and beside a plain PyTorch loop in the manner of CleanRL. All play the console itself
+(ale-py), see four frames of 84 × 84 and train the network of Mnih et al. 2015.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ ROUNDS = 3
 def main() -> None:
     rows = contest(
         {"task": "Pong, 8 × 128", "algorithm": "ppo", "env": "atari:pong", "hyperparameters": SETTINGS},
-        {"puzzlebox": 2048, "stable-baselines3": 1024},
+        {"puzzlebox": 2048, "stable-baselines3": 1024, "plain PyTorch loop": 1024},
         ROUNDS,
-        {"stable-baselines3": 1.5},
+        {"stable-baselines3": 1.5, "plain PyTorch loop": 1.5},
     )
     print(json.dumps({"settings": SETTINGS, "rounds": ROUNDS, "rows": rows}))
 

@@ -98,22 +98,25 @@ def figures(speed: float) -> float:
     return round(speed) if speed >= 100 else float(f"{speed:.3g}")
 
 
+PEERS = {"stable-baselines3": "peers_sb3", "plain PyTorch loop": "peers_loop", "rejax": "peers_rejax"}
+
+
 def contest(settings: Row, steps: dict[str, int], rounds: int, goals: dict[str, float]) -> list[Row]:
     """Ours against the peers named in ``steps``, each doing so many steps per turn with the same ``settings``."""
     racers = [Racer("puzzlebox", "ours", settings | {"steps": steps["puzzlebox"]})]
     python = peer_python()
-    if python and "stable-baselines3" in steps:
-        racers.append(best_threads(settings | {"steps": steps["stable-baselines3"]}, python))
-    if python and "rejax" in steps:
-        racers.append(Racer("rejax", "peers_rejax", settings | {"steps": steps["rejax"]}, python))
+    for name, module in PEERS.items():
+        if python and name in steps:
+            told = settings | {"steps": steps[name]}
+            racers.append(Racer(name, module, told, python) if name == "rejax" else best_threads(name, told, python))
     return race(settings, racers, rounds, goals)
 
 
-def best_threads(settings: Row, python: str) -> Racer:
-    """Stable-Baselines3 with one thread for PyTorch or two, whichever was faster in a trial."""
+def best_threads(name: str, settings: Row, python: str) -> Racer:
+    """A peer that uses PyTorch, with one thread or two, whichever was faster in a trial."""
     trial = {}
     for threads in (1, 2):
-        racer = Racer("stable-baselines3", "peers_sb3", settings | {"threads": threads}, python, threads)
+        racer = Racer(name, PEERS[name], settings | {"threads": threads}, python, threads)
         racer.turn()
         trial[racer.speeds.pop()] = racer
     best = trial.pop(max(trial))
