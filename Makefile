@@ -17,7 +17,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 tour: $(VENV)/.render ## the whole story on this machine; ends in a report page (ARGS=--quick: in 90 seconds)
-	$(BIN)/puzzlebox tour $(ARGS)
+	@$(BIN)/puzzlebox tour $(ARGS)
 
 test: lint ## style, types and the fast tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
