@@ -203,3 +203,47 @@ def test_noise_makes_searches_differ_and_none_makes_them_equal():
 def test_puct_without_temperature_takes_the_most_visited_move():
     found = find("puct", [(0, 3, 1, 4), (4,), (4, 0, 8, 6)], 32)
     np.testing.assert_array_equal(found.visits[np.arange(3), found.action], found.visits.max(axis=-1))
+
+
+def guesses(observation):
+    """Logits and values that know no ties, but on the empty board."""
+    key = jax.random.key(3)
+    seen = observation.reshape(len(observation), -1)
+    weights = jax.random.normal(key, (seen.shape[1], 10))
+    return (seen @ weights)[:, :9], jnp.tanh((seen @ weights)[:, 9])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_simulations_are_those_of_mctx(method, monkeypatch):
+    games = [(2,), (4,), (0, 3, 1, 4), (4, 0, 8, 6), (0, 1, 2, 4, 3, 5, 7)]
+
+    def search_them():
+        def find(states, positions, key):
+            root, model = search.known_rules(GAME, guesses, states, positions)
+            return METHODS[method](root, model, key, 60)
+
+        return jax.jit(find)(*stack(games), jax.random.key(0))
+
+    ours = search_them()
+    monkeypatch.setattr(search, "simulations", lambda *_: jax.lax.fori_loop)
+    theirs = search_them()
+    np.testing.assert_array_equal(ours.visits, theirs.visits)
+    np.testing.assert_array_equal(ours.action, theirs.action)
+    np.testing.assert_allclose(ours.weights, theirs.weights, atol=1e-6)
+    np.testing.assert_allclose(ours.value, theirs.value, atol=1e-6)
+
+
+@by_method
+def test_agents_with_numbers_of_their_own_search_as_if_they_were_alone(method):
+    name, numbers = {"gumbel": ("value_scale", [0.02, 0.5]), "puct": ("exploration", [0.3, 4.0])}[method]
+    states, positions = stack([(), (4,), (0, 3, 1, 4)])
+
+    def find(number, key):
+        root, model = search.known_rules(GAME, guesses, states, positions)
+        return METHODS[f"loud {method}"](root, model, key, 40, **{name: number}).visits
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    together = jax.jit(jax.vmap(find))(jnp.array(numbers), keys)
+    alone = [jax.jit(find)(number, key) for number, key in zip(numbers, keys, strict=True)]
+    np.testing.assert_array_equal(together, jnp.stack(alone))
+    assert (together[0] != together[1]).any()

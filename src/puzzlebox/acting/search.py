@@ -1,4 +1,5 @@
-"""Monte Carlo tree search, batched: mctx is the engine, here are the words that the rest of Puzzlebox uses for it.
+"""Monte Carlo tree search, batched: mctx holds the trees and knows the formulas, `simulations` walks in them, and here
+are the words that the rest of Puzzlebox uses for it.
 
 Two ways to choose where to look. `gumbel` (Danihelka et al. 2022, Gumbel MuZero): the root's candidates are drawn
 without replacement and halved step by step, which improves the policy even with few simulations. `puct` (Silver et al.
@@ -10,6 +11,7 @@ illegal action is never visited, at the root or within the tree.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import mctx
 
+from puzzlebox.acting.simulations import Choose, simulations
 from puzzlebox.types import Array, Game, Key, Position
 
 ILLEGAL = float(jnp.finfo(jnp.float32).min)  # finite: a softmax over nothing else has no NaN
@@ -81,12 +84,27 @@ def gumbel(
     policy: halving visits bad actions too often for a mean over visits.
     """
 
-    def transform(tree: mctx.Tree, node: Array) -> Array:
-        return mctx.qtransform_completed_by_mix_value(tree, node, value_scale=value_scale, rescale_values=rescale)
+    def transform(value_scale: Array | float) -> Callable[..., Array]:
+        return functools.partial(
+            mctx.qtransform_completed_by_mix_value, value_scale=value_scale, rescale_values=rescale
+        )
+
+    def at_root(tree: mctx.Tree, node: Array, _: Array, value_scale: Array) -> Array:
+        return mctx.gumbel_muzero_root_action_selection(
+            None,
+            tree,
+            node,
+            num_simulations=num_simulations,
+            max_num_considered_actions=considered,
+            qtransform=transform(value_scale),
+        )
+
+    def below(tree: mctx.Tree, node: Array, depth: Array, value_scale: Array) -> Array:
+        return mctx.gumbel_muzero_interior_action_selection(None, tree, node, depth, qtransform=transform(value_scale))
 
     output = mctx.gumbel_muzero_policy(
-        **_arguments(root, model, key, num_simulations),
-        qtransform=transform,
+        **_arguments(root, model, key, num_simulations, at_root, below, value_scale),
+        qtransform=transform(value_scale),
         max_num_considered_actions=considered,
         gumbel_scale=noise,
     )
@@ -113,8 +131,13 @@ def puct(
     ``noise`` is the share of Dirichlet(``dirichlet``) noise in the root's prior, ``exploration`` is c without its slow
     growth, ``temperature`` a number or ``[B]``; 0 takes the most visited action.
     """
+
+    def choose(tree: mctx.Tree, node: Array, depth: Array, exploration: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(0), depth)  # breaks ties
+        return mctx.muzero_action_selection(key, tree, node, depth, pb_c_init=exploration)
+
     output = mctx.muzero_policy(
-        **_arguments(root, model, key, num_simulations),
+        **_arguments(root, model, key, num_simulations, choose, choose, exploration),
         dirichlet_fraction=noise,
         dirichlet_alpha=dirichlet,
         pb_c_init=exploration,
@@ -159,8 +182,10 @@ def mask(logits: Array, legal: Array) -> Array:
     return jnp.where(legal, logits - logits.max(axis=-1, keepdims=True), ILLEGAL)
 
 
-def _arguments(root: Root, model: Model, key: Key, num_simulations: int) -> dict[str, Any]:
-    def recurrent(_, key: Key, action: Array, embedding: Any):
+def _arguments(
+    root: Root, model: Model, key: Key, num_simulations: int, at_root: Choose, below: Choose, number: Array | float
+) -> dict[str, Any]:
+    def recurrent(_: Any, key: Key, action: Array, embedding: Any) -> tuple[Any, Any]:
         branch = model(embedding, action, key)
         output = mctx.RecurrentFnOutput(
             reward=branch.reward, discount=branch.discount, prior_logits=branch.logits, value=branch.value
@@ -174,6 +199,7 @@ def _arguments(root: Root, model: Model, key: Key, num_simulations: int) -> dict
         "recurrent_fn": recurrent,
         "num_simulations": num_simulations,
         "invalid_actions": ~root.legal,
+        "loop_fn": simulations(functools.partial(recurrent, ()), at_root, below, number),
     }
 
 

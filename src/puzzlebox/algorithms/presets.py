@@ -96,6 +96,18 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "num_updates": 8,
         "average_rate": 0.01,
     },
+    ("alphazero", "pgx:gardner_chess"): {
+        "anneal_over": 200_000,
+        "num_simulations": 16,
+        "search_share": 0.5,
+        "network": "conv",
+        "width": 32,
+        "blocks": 1,
+        "random_moves": 6,
+        "capacity": 65_536,
+        "num_updates": 8,
+        "average_rate": 0.01,
+    },
     ("muzero", "tic_tac_toe"): {
         "steps": 100_000,
         "num_envs": 64,
