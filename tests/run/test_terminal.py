@@ -20,10 +20,12 @@ from puzzlebox.run.directory import Run
 
 pty = pytest.importorskip("pty")
 CTRL_C, CTRL_D = "\x03", "\x04"
-# A program that makes the terminal it was given its own, so that Ctrl-C there reaches it.
+# A program that makes the terminal it was given its own, so that Ctrl-C there reaches it; what a shell starts in the
+# background, such as these tests, is deaf to Ctrl-C by default.
 PROGRAM = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from puzzlebox.cli import main
 sys.exit(main(sys.argv[1:]))
 """
