@@ -51,7 +51,7 @@ def training(settings: Row, folder: Path):
 
 
 def prepare(settings: Row):
-    backend.prepare()
+    backend.prepare(language=True)
     folder = Path(settings["folder"])
     work = decoding(settings, folder) if settings["task"] == "decode" else training(settings, folder)
     work()

@@ -173,7 +173,7 @@ def rlhf_arguments(parser: argparse.ArgumentParser) -> None:
 def league(arguments: argparse.Namespace) -> dict[str, Any]:
     from puzzlebox.run import backend, league
 
-    backend.prepare()
+    backend.prepare(language=True)
     options = dict(option.partition("=")[::2] for option in arguments.set)
     options |= {"steps": arguments.steps} if arguments.steps else {}
     table = league.league(

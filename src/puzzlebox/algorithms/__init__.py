@@ -36,6 +36,11 @@ ALGORITHMS = {
 }
 
 
+def of_language(name: str) -> bool:
+    """Whether ``name`` is an algorithm for language models; False for no algorithm at all."""
+    return ALGORITHMS.get(name, "").startswith("language.")
+
+
 def algorithm_class(name: str) -> Any:
     """The class called ``name``; raises UsageError with the nearest names when there is none."""
     if name not in ALGORITHMS:

@@ -15,16 +15,17 @@ import jax
 LEVEL = "--xla_backend_optimization_level"
 
 
-def prepare() -> None:
+def prepare(language: bool = False) -> None:
     """Before the first use of JAX: one device per CPU core, quick compiling, a cache of compiled programs on disk.
 
-    Memory that is freed stays with the process, see `_keep_memory`.
+    ``language`` is for programs that train language models: memory that they free stays theirs, see `_keep_memory`.
 
     LLVM's third level of optimisation takes twice the time of its second and makes our programs no faster
     (``XLA_FLAGS`` may ask for another). With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it
     off, a path moves it).
     """
-    _keep_memory()
+    if language:
+        _keep_memory()
     with contextlib.suppress(RuntimeError):  # JAX is in use already: it keeps the devices it has
         jax.config.update("jax_num_cpu_devices", cores())
     flags = os.environ.get("XLA_FLAGS", "")
@@ -41,7 +42,9 @@ def _keep_memory() -> None:
     """Has the C library keep what is freed, where it is glibc.
 
     By its defaults it hands large blocks back to the system, and every step of a training then takes them anew, page
-    by page: 3.6 GB and a third of the time of a step of SFT on a model of 135M weights.
+    by page: 3.6 GB and a third of the time of a step of SFT on a model of 135M weights. It must come before
+    threads begin. Programs of small steps do without: their threads would share one arena, which made PPO on CartPole
+    a seventh slower.
     """
     if platform.libc_ver()[0] == "glibc":
         options = ctypes.CDLL(None)

@@ -66,7 +66,7 @@ def rlhf(
             raise UsageError(f"{name} is {steps}; it must be at least 1, or 0 for the usual number")
     settings = phase_settings(model, quick, {"sft": sft_steps, "reward_model": reward_steps, "ppo_lm": ppo_steps})
     world = make_text(task)
-    backend.prepare()
+    backend.prepare(language=True)
     common: dict[str, Any] = {"seed": seed, "episodes": episodes}
     places = {name: path / name for name in settings}
     began = time.perf_counter()

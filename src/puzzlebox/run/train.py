@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from puzzlebox.acting.judge import Judged
-from puzzlebox.algorithms import algorithm_class
+from puzzlebox.algorithms import algorithm_class, of_language
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.data.text_worlds import is_text, make_text, skipped
 from puzzlebox.envs import make
@@ -65,7 +65,7 @@ def train(
     whichever comes first; an algorithm that can do without a number of steps (`OPEN_ENDED`) has no end of its own if
     only minutes are given. Raises UsageError before anything compiles.
     """
-    backend.prepare()
+    backend.prepare(language=of_language(algorithm))
     if minutes is not None and not 0 < minutes < math.inf:
         raise UsageError(f"minutes is {minutes:g}; it must be above 0")
     if minutes is not None and algorithm in OPEN_ENDED:
@@ -89,8 +89,8 @@ def train(
 
 def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
     """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
-    backend.prepare()
     opened = Run.open(run)
+    backend.prepare(language=of_language(opened.config.get("algorithm", "")))
     agents = build(opened.config)
     if not checkpoint.list_checkpoints(opened.checkpoints):
         opened.cut_metrics(0)
