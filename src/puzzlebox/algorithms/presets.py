@@ -82,7 +82,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("ppo", "platformer/level-2"): PLATFORMER,
     ("ppo", "platformer/level-3"): PLATFORMER,
     ("ppo", "platformer/random"): PLATFORMER,
-    ("alphazero", "tic_tac_toe"): {"steps": 60_000, "width": 64},
+    ("alphazero", "tic_tac_toe"): {"steps": 120_000, "width": 64},
     ("alphazero", "connect_four"): {  # an hour of two cores
         "steps": 2_400_000,
         "anneal_over": 2_400_000,
