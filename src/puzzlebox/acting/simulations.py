@@ -1,9 +1,9 @@
 """The simulations of a tree search: walk down to a move that was not tried, add what is behind it, walk back up.
 
-What they compute is `mctx.search`'s; mctx makes the tree and reads it off. That library writes the walks for one tree
-and maps them over the batch, which turns every step up into a copy of all trees, and every step down into both rules
-of choice, the root's and the others'. Here a walk moves in all trees of the batch at once, and touches only what it
-visits.
+What they compute is `mctx.search`'s, but for the noise that breaks ties in PUCT; mctx makes the tree and reads it off.
+That library writes the walks for one tree and maps them over the batch, which turns every step up into a copy of all
+trees, and every step down into both rules of choice, the root's and the others'. Here a walk moves in all trees of the
+batch at once, and touches only what it visits.
 """
 
 from __future__ import annotations
