@@ -7,8 +7,9 @@ from benchmarks.race import Row, serve
 from torch import nn
 
 
-def prepare(settings: Row):
-    net = nn.Sequential(
+def torso(hidden: int = 512) -> nn.Sequential:
+    """The network of Mnih et al. 2015 without its heads."""
+    return nn.Sequential(
         nn.Conv2d(4, 32, 8, 4),
         nn.ReLU(),
         nn.Conv2d(32, 64, 4, 2),
@@ -16,9 +17,13 @@ def prepare(settings: Row):
         nn.Conv2d(64, 64, 3, 1),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(3136, 512),
+        nn.Linear(3136, hidden),
         nn.ReLU(),
     )
+
+
+def prepare(settings: Row):
+    net = torso()
     pixels = torch.randint(0, 256, (settings["batch"], 4, 84, 84), dtype=torch.uint8)
 
     def once() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from benchmarks.conv_torch import torso
 from benchmarks.peers_sb3 import worlds
 from benchmarks.race import Row, serve
 from torch import nn
@@ -18,17 +19,7 @@ from torch.nn.functional import mse_loss
 class Network(nn.Module):
     def __init__(self, actions: int, hidden: int):
         super().__init__()
-        self.torso = nn.Sequential(
-            nn.Conv2d(4, 32, 8, 4),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 4, 2),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3, 1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(64 * 7 * 7, hidden),
-            nn.ReLU(),
-        )
+        self.torso = torso(hidden)
         self.actor, self.critic = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
 
     def forward(self, pictures: torch.Tensor) -> tuple[Categorical, torch.Tensor]:
