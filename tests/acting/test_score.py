@@ -8,7 +8,7 @@ import pytest
 from scipy.special import log_softmax
 
 import puzzlebox.acting.score as module
-from puzzlebox.acting.score import score
+from puzzlebox.acting.score import score, score_groups, widths
 from puzzlebox.data.packing import Written, pack
 from puzzlebox.nets.decoder import Decoder, DecoderConfig
 
@@ -73,3 +73,45 @@ def test_what_follows_changes_nothing_before():
     changed, _ = SCORE(DECODER, jnp.asarray(other[:, :-1]), jnp.asarray(other[:, 1:]), jnp.asarray(MASK))
     np.testing.assert_allclose(changed[:, :6], scored()[0][:, :6], atol=1e-6)
     assert np.abs(changed[:, 7:] - scored()[0][:, 7:]).max() > 1e-2
+
+
+GROUPED = {"begins": [5, 5, 5, 2, 2, 2], "lengths": [4, 7, 1, 6, 3, 7]}  # the last tokens of the prompts, completions
+
+
+def grouped_rows(pad: int):
+    """Two groups of three completions behind prompts of six and three tokens; ``pad`` behind them."""
+    rng = np.random.default_rng(2)
+    tokens = np.full((6, 13), pad)
+    mask = np.zeros((6, 12), bool)
+    for row, (begin, length) in enumerate(zip(*GROUPED.values(), strict=True)):
+        same = np.random.default_rng(3 + row // 3)
+        tokens[row, : begin + 1] = same.integers(0, 11, begin + 1)
+        tokens[row, begin + 1 : begin + 1 + length] = rng.integers(0, 11, length)
+        mask[row, begin : begin + length] = True
+    return jnp.asarray(tokens[:, :-1]), jnp.asarray(tokens[:, 1:]), jnp.asarray(mask)
+
+
+@pytest.mark.parametrize("kind", [{}, {"positions": "learned"}, {"windows": (0, 4)}])
+def test_a_prompt_read_once_for_its_group_gives_the_same_numbers_and_the_same_gradient(kind):
+    decoder = Decoder(CONFIG._replace(**kind), jax.random.key(0))
+    decoder = jax.tree.map(lambda x: x * 4 if x.ndim == 2 else x, decoder)
+    rows = grouped_rows(pad=10)
+    weight = jnp.asarray(np.random.default_rng(4).normal(size=(2, 6, 12)))
+
+    def whole(decoder):
+        return score(decoder, *rows, temperature=0.7)
+
+    def shared(decoder):
+        return score_groups(decoder, *rows, 3, widths(rows[2]), 0.7)
+
+    assert widths(rows[2]) == (8, 8)
+    for one, other in zip(eqx.filter_jit(whole)(decoder), eqx.filter_jit(shared)(decoder), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert (np.asarray(one) != 0).sum() == sum(GROUPED["lengths"])
+
+    def gradient(scored):
+        loss = lambda decoder: sum((w * x).sum() for w, x in zip(weight, scored(decoder), strict=True))  # noqa: E731
+        return jax.tree.leaves(eqx.filter_jit(jax.grad(loss))(decoder))
+
+    for one, other in zip(gradient(whole), gradient(shared), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)

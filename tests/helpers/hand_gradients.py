@@ -10,10 +10,11 @@ from puzzlebox.run.models import load_model
 from puzzlebox.types import Trajectory
 
 START = load_model("new,layers=1,width=16,heads=2,kv_heads=2,hidden=32,context=32")
-MASK = np.array([[0, 1, 1, 1], [0, 0, 1, 0], [1, 1, 0, 0], [0, 1, 1, 0]], bool)
+MASK = np.array([[0, 1, 1, 1], [0, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], bool)
 REWARD = np.float32([1.0, 0.0, -0.5, 2.0])  # of four completions, two to a prompt
 TOKENS = np.random.default_rng(0).integers(3, 200, (4, 5))
-NOISE = np.random.default_rng(1).normal(0, 0.5, (4, 4)).astype(np.float32)
+TOKENS[1, :2], TOKENS[3, :1] = TOKENS[0, :2], TOKENS[2, :1]  # the prompts
+NOISE = np.random.default_rng(2).normal(0, 0.5, (4, 4)).astype(np.float32)
 PARAMS = jax.tree.map(lambda x: 1.1 * x, eqx.filter(START.decoder, eqx.is_inexact_array))  # no longer the start
 
 

@@ -115,17 +115,13 @@ def begin(
 @eqx.filter_jit
 def _begin(decoder, rows, start, key, stops, temperature, max_tokens, group, top_k, top_p) -> Writing:
     hidden, cache = decoder.extend(rows, decoder.empty_cache(start, rows.shape[1] + max_tokens))
-    logits = decoder.logits(hidden[:, -1])
-    share = lambda x: jnp.repeat(x, group, axis=0)  # noqa: E731
-    cache = cache._replace(
-        keys=tuple(map(share, cache.keys)), values=tuple(map(share, cache.values)), start=share(cache.start)
-    )
+    logits = jnp.repeat(decoder.logits(hidden[:, -1]), group, axis=0)
     key, draw_key = jax.random.split(key)
-    token, log_prob = draw(share(logits), draw_key, temperature, top_k, top_p)
+    token, log_prob = draw(logits, draw_key, temperature, top_k, top_p)
     empty = jnp.zeros((token.shape[0], max_tokens))
     done = (token[:, None] == stops).any(axis=1)
     return Writing(
-        cache,
+        cache.repeat(group),
         empty.astype(jnp.int32).at[:, 0].set(token),
         empty.at[:, 0].set(log_prob),
         empty.astype(bool).at[:, 0].set(True),

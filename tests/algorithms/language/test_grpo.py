@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hand_gradients import MASK, NOISE, PARAMS, REWARD, START, batch, check_gradient, log_probs
+from puzzlebox.acting.score import widths
 from puzzlebox.algorithms.language.common import begin
 from puzzlebox.algorithms.language.grpo import GRPO
 from puzzlebox.envs.text import make_task
@@ -31,9 +32,8 @@ def improved(log_prob, reward=REWARD, **options):
     algorithm = GRPO(
         make_task("tiny"), START, num_prompts=2, group_size=2, learning_rate=1e-3, max_grad_norm=1e6, **options
     )
-    return algorithm._improve(
-        begin(PARAMS, algorithm._optimiser(), jax.random.key(0)), batch(log_prob, reward), jax.random.key(1)
-    )
+    state = begin(PARAMS, algorithm._optimiser(), jax.random.key(0))
+    return algorithm._improve(state, batch(log_prob, reward), widths(MASK), jax.random.key(1))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -71,6 +71,6 @@ def test_groups_of_equal_rewards_can_be_left_out():
     assert metrics["frac_reward_zero_std"] == 0.5
 
 
-def test_minibatches_must_divide_the_completions():
-    with pytest.raises(UsageError, match="num_minibatches is 5, which does not divide the 128 completions"):
+def test_minibatches_must_divide_the_prompts():
+    with pytest.raises(UsageError, match="num_minibatches is 5, which does not divide num_prompts, 16"):
         GRPO(make_task("tiny"), START, num_minibatches=5)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hand_gradients import MASK, PARAMS, REWARD, START, batch, check_gradient, log_probs
+from puzzlebox.acting.score import widths
 from puzzlebox.algorithms.language.common import begin
 from puzzlebox.algorithms.language.rloo import RLOO
 from puzzlebox.envs.text import make_task
@@ -22,7 +23,7 @@ def test_the_others_are_the_baseline_and_the_divergence_is_part_of_the_reward():
     drift = ((new - reference) * MASK).sum(axis=1)
     paid = REWARD - 0.3 * drift
     advantage = np.array([paid[0] - paid[1], paid[1] - paid[0], paid[2] - paid[3], paid[3] - paid[2]])
-    state, metrics = algorithm._improve(state, batch(log_probs(PARAMS)))
+    state, metrics = algorithm._improve(state, batch(log_probs(PARAMS)), widths(MASK))
     check_gradient(state, -advantage[:, None] / 4)
     np.testing.assert_allclose(metrics["kl"], drift.mean(), rtol=1e-3)
 

@@ -179,19 +179,22 @@ def gradient_steps(
     key: Key,
     num_epochs: int,
     num_minibatches: int,
+    group: int = 1,
 ) -> tuple[Any, optax.OptState, Metrics]:
     """Epochs of minibatches of ``batch``, each pass in a new order; metrics are means over all steps.
 
-    The leaves of ``batch`` are ``[B, ...]``; ``loss(params, *minibatch) -> (loss, metrics)``.
+    The leaves of ``batch`` are ``[B, ...]``, of which ``group`` beside each other stay together;
+    ``loss(params, *minibatch) -> (loss, metrics)``.
     """
-    rows = len(jax.tree.leaves(batch)[0])
+    count = len(jax.tree.leaves(batch)[0]) // group
 
     def one(carry: tuple[Any, optax.OptState], chosen: Array) -> tuple[tuple[Any, optax.OptState], Metrics]:
         minibatch = jax.tree.map(lambda x: x[chosen], batch)
         params, optimiser, metrics = gradient_step(loss, transform, *carry, *minibatch)
         return (params, optimiser), metrics
 
-    orders = jax.vmap(lambda k: jax.random.permutation(k, rows))(jax.random.split(key, num_epochs))
-    indices = orders.reshape(num_epochs * num_minibatches, -1)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, num_epochs))
+    rows = orders[..., None] * group + jnp.arange(group)
+    indices = rows.reshape(num_epochs * num_minibatches, -1)
     (params, optimiser), metrics = jax.lax.scan(one, (params, optimiser), indices)
     return params, optimiser, jax.tree.map(jnp.mean, metrics)

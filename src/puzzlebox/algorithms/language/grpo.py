@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.acting.generate import Sampling
-from puzzlebox.acting.score import score
+from puzzlebox.acting.score import score_groups, widths
 from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.common import State
 from puzzlebox.data.language_model import LanguageModel
@@ -65,9 +65,11 @@ class GRPO(eqx.Module):
 
     def __check_init__(self):
         check_fields(self)
-        rows = self.num_prompts * self.group_size
-        if rows % self.num_minibatches:
-            raise UsageError(f"num_minibatches is {self.num_minibatches}, which does not divide the {rows} completions")
+        if self.num_prompts % self.num_minibatches:
+            raise UsageError(
+                f"num_minibatches is {self.num_minibatches}, which does not divide num_prompts, {self.num_prompts}; a "
+                "prompt's completions are learned from together"
+            )
 
     @property
     def iteration_steps(self) -> int:
@@ -91,7 +93,7 @@ class GRPO(eqx.Module):
         )
         rewards = common.rewards(self.env, examples, texts, self.group_size)
         trajectory = common.rewarded(trajectory, rewards)
-        state, learning = self._improve(state, trajectory, epochs_key)
+        state, learning = self._improve(state, trajectory, widths(trajectory.mask), epochs_key)
         return state, common.writing_metrics(trajectory) | learning
 
     def policy(self, state: State, greedy: bool = False) -> LanguageModel:
@@ -104,7 +106,9 @@ class GRPO(eqx.Module):
         return common.adamw(self.learning_rate, self.max_grad_norm, self.warmup)
 
     @eqx.filter_jit
-    def _improve(self, state: State, trajectory: Trajectory, key: Key) -> tuple[State, Metrics]:
+    def _improve(
+        self, state: State, trajectory: Trajectory, columns: tuple[int, int], key: Key
+    ) -> tuple[State, Metrics]:
         """Epochs of minibatch gradient steps."""
         reward = trajectory.reward.sum(axis=1)
         advantage = groups.group_advantages(reward, self.group_size, self.scale)
@@ -112,10 +116,10 @@ class GRPO(eqx.Module):
         mask = trajectory.mask & ~equal[:, None] if self.drop_equal else trajectory.mask
         reference = trajectory.log_prob
         if self.kl_coef:
-            reference = self._score(self.start.decoder, trajectory)[0]
+            reference = self._score(self.start.decoder, trajectory, columns)[0]
         frozen = self._frozen()
         params, optimiser, figures = common.gradient_steps(
-            lambda params, *minibatch: self._loss(params, frozen, *minibatch),
+            lambda params, *minibatch: self._loss(params, frozen, columns, *minibatch),
             self._optimiser(),
             state.params,
             state.optimiser,
@@ -123,16 +127,17 @@ class GRPO(eqx.Module):
             key,
             self.num_epochs,
             self.num_minibatches,
+            self.group_size,
         )
         figures["frac_reward_zero_std"] = equal.mean()
         return State(params, optimiser, state.key, state.iteration + 1), figures
 
-    def _score(self, decoder, trajectory: Trajectory) -> tuple[Array, Array]:
-        count = self.max_tokens or self.env.max_tokens
-        return score(decoder, trajectory.observation, trajectory.action, trajectory.mask, count, self.temperature)
+    def _score(self, decoder, trajectory: Trajectory, columns: tuple[int, int]) -> tuple[Array, Array]:
+        rows = trajectory.observation, trajectory.action, trajectory.mask
+        return score_groups(decoder, *rows, self.group_size, columns, self.temperature)
 
-    def _loss(self, params, frozen, trajectory, advantage, reference) -> tuple[Array, Metrics]:
-        log_prob, entropy = self._score(eqx.combine(params, frozen), trajectory)
+    def _loss(self, params, frozen, columns, trajectory, advantage, reference) -> tuple[Array, Metrics]:
+        log_prob, entropy = self._score(eqx.combine(params, frozen), trajectory, columns)
         old_log_prob, mask = trajectory.log_prob, trajectory.mask
         new, old = log_prob, old_log_prob
         if self.ratio == "sequence":

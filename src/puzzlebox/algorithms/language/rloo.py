@@ -15,7 +15,7 @@ import jax
 import optax
 
 from puzzlebox.acting.generate import Sampling
-from puzzlebox.acting.score import score
+from puzzlebox.acting.score import score_groups, widths
 from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.common import State
 from puzzlebox.data.language_model import LanguageModel
@@ -70,7 +70,7 @@ class RLOO(eqx.Module):
             group=self.group_size,
         )
         trajectory = common.rewarded(trajectory, common.rewards(self.env, examples, texts, self.group_size))
-        state, learning = self._improve(state, trajectory)
+        state, learning = self._improve(state, trajectory, widths(trajectory.mask))
         return state, common.writing_metrics(trajectory) | learning
 
     def policy(self, state: State, greedy: bool = False) -> LanguageModel:
@@ -83,23 +83,26 @@ class RLOO(eqx.Module):
         return common.adamw(self.learning_rate, self.max_grad_norm, self.warmup)
 
     @eqx.filter_jit
-    def _improve(self, state: State, trajectory: Trajectory) -> tuple[State, Metrics]:
+    def _improve(self, state: State, trajectory: Trajectory, columns: tuple[int, int]) -> tuple[State, Metrics]:
         """One gradient step."""
-        reference = self._score(self.start.decoder, trajectory)[0]
+        reference = self._score(self.start.decoder, trajectory, columns)[0]
         drift = masked_sum(kl.k1(trajectory.log_prob, reference), trajectory.mask, axis=1)
         reward = trajectory.reward.sum(axis=1)
         advantage = groups.leave_one_out_advantages(reward - self.kl_coef * drift, self.group_size)
         params, optimiser, metrics = common.gradient_step(
-            self._loss, self._optimiser(), state.params, state.optimiser, self._frozen(), trajectory, advantage
+            lambda params: self._loss(params, columns, trajectory, advantage),
+            self._optimiser(),
+            state.params,
+            state.optimiser,
         )
         metrics |= {"kl": drift.mean(), "frac_reward_zero_std": groups.zero_std(reward, self.group_size).mean()}
         return State(params, optimiser, state.key, state.iteration + 1), metrics
 
-    def _score(self, decoder, trajectory: Trajectory) -> tuple[Array, Array]:
-        count = self.max_tokens or self.env.max_tokens
-        return score(decoder, trajectory.observation, trajectory.action, trajectory.mask, count, self.temperature)
+    def _score(self, decoder, trajectory: Trajectory, columns: tuple[int, int]) -> tuple[Array, Array]:
+        rows = trajectory.observation, trajectory.action, trajectory.mask
+        return score_groups(decoder, *rows, self.group_size, columns, self.temperature)
 
-    def _loss(self, params, frozen, trajectory, advantage) -> tuple[Array, Metrics]:
-        log_prob, entropy = self._score(eqx.combine(params, frozen), trajectory)
+    def _loss(self, params, columns, trajectory, advantage) -> tuple[Array, Metrics]:
+        log_prob, entropy = self._score(eqx.combine(params, self._frozen()), trajectory, columns)
         loss = policy_gradient_loss(log_prob.sum(axis=1), advantage).mean()
         return loss, {"entropy": masked_mean(entropy, trajectory.mask)}
