@@ -142,7 +142,9 @@ def test_seeds_repeat_and_differ():
 
 
 def test_what_is_asked_for_is_what_is_played():
-    env = make("atari:breakout,sticky=0.1,full_actions=true,frame_skip=2,fire_reset=yes,noop_max=5,max_frames=900")
+    env = make(
+        "atari:breakout,sticky=0.1,full_actions=true,frame_skip=2,fire_reset=yes,noop_max=5,size=42,max_frames=900"
+    )
     assert env.action_space.n == 18 and make("atari:breakout").action_space.n == 4
     assert env.protocol == {
         "simulator": env.protocol["simulator"],
@@ -154,7 +156,9 @@ def test_what_is_asked_for_is_what_is_played():
         "noop_max": 5,
         "fire_reset": True,
         "max_frames_per_episode": 900,
+        "picture": "42 × 42",
     }
+    assert env.observation_space.shape == (42, 42, 4)
     assert env.protocol["simulator"].startswith("ale-py 0.")
 
 

@@ -1,7 +1,8 @@
 """Atari 2600 games: ``atari:pong``, ``atari:breakout,sticky=0,clip=false``, by the Arcade Learning Environment.
 
 Source: Bellemare et al. 2013; Machado et al. 2018 for sticky actions, the action set and what an episode is. The screen
-is that of Mnih et al. 2015: the maximum of the last two of four frames, grey, 84×84, the last four of them.
+is that of Mnih et al. 2015: the maximum of the last two of four frames, grey, 84×84, the last four of them. Smaller
+pictures (``size``) are for machines without a GPU; 42×42 is that of the first programs that learned Pong on a CPU.
 
 ale-py's vector environment plays, skips, resizes and stacks in C++ threads. It restarts a game in the very step that
 ends it, and tells the true last screen beside the first one of the next game, so that no step is lost or counted twice.
@@ -27,7 +28,7 @@ from puzzlebox.envs.host import HostVector
 from puzzlebox.errors import PuzzleboxError, missing_extra, unknown
 from puzzlebox.fields import check_fields, param
 
-SIZE, STACK = 84, 4
+STACK = 4
 HEIGHT, WIDTH = 210, 160  # of the console's own screen
 FRAMES_PER_SECOND = 60
 
@@ -53,8 +54,8 @@ def all_games() -> tuple[str, ...]:
 class Atari:
     """One game and the rules it is played by; hashable, so that it can be a constant of a compiled program.
 
-    Observations are uint8 [84, 84, 4], the newest frame last. ``measures``: ``score``, the game's own points, whatever
-    ``clip`` makes of them.
+    Observations are uint8 [size, size, 4], the newest frame last. ``measures``: ``score``, the game's own points,
+    whatever ``clip`` makes of them.
     """
 
     game: str
@@ -65,6 +66,7 @@ class Atari:
     life_loss: bool = param(False, "a lost life ends an episode of training; evaluation always plays whole games")
     noop_max: int = param(30, "fewer than so many idle frames at the start, at random", low=0)
     fire_reset: bool = param(False, "FIRE is pressed at the start where the game has it")
+    size: int = param(84, "height and width of a picture, in points", low=36, high=160)
     max_frames: int = param(108_000, "a game is cut after so many frames (30 minutes)", low=1)
     measures = ("score",)
     frame_stack = STACK  # frames in an observation, for a replay that keeps each once
@@ -74,7 +76,7 @@ class Atari:
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
-        return gymnasium.spaces.Box(0, 255, (SIZE, SIZE, STACK), np.uint8)
+        return gymnasium.spaces.Box(0, 255, (self.size, self.size, STACK), np.uint8)
 
     @property
     def action_space(self) -> gymnasium.spaces.Discrete:
@@ -93,6 +95,7 @@ class Atari:
             "noop_max": self.noop_max,
             "fire_reset": self.fire_reset,
             "max_frames_per_episode": self.max_frames,
+            "picture": f"{self.size} × {self.size}",
         }
 
     def evaluation(self) -> Atari:
@@ -130,8 +133,8 @@ class Atari:
             "use_fire_reset": self.fire_reset,
             "max_num_frames_per_episode": self.max_frames,
             "stack_num": STACK,
-            "img_height": SIZE,
-            "img_width": SIZE,
+            "img_height": self.size,
+            "img_width": self.size,
             "reward_clipping": False,
             "num_threads": threads,
         }
