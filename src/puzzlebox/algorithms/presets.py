@@ -109,7 +109,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "average_rate": 0.01,
     },
     ("muzero", "tic_tac_toe"): {
-        "steps": 100_000,
+        "steps": 200_000,
+        "capacity": 40_000,
         "num_envs": 64,
         "num_updates": 48,
         "unroll_steps": 3,
