@@ -71,6 +71,7 @@ def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_map.txt").write_text(drawn_map())
     (tmp_path / "book.txt").write_text("Once upon a time.")
+    (tmp_path / "estimates.jsonl").write_text('{"prompt": "2×3", "chosen": "6", "rejected": "10"}', encoding="utf-8")
     if "--help" in argv:
         with pytest.raises(SystemExit) as end:
             cli.parse(argv)
@@ -251,11 +252,13 @@ def optimised():
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(example, capsys, monkeypatch, optimised):
+def test_examples_run(example, capsys, monkeypatch, optimised, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [example.name])
     runpy.run_path(str(example), run_name="__main__")
     printed = capsys.readouterr().out
     assert {
+        "estimates": "190 pairs",
         "own_grid": "loses 0.0",
         "own_environment": "mean return",
         "own_reward": "earned",
