@@ -23,6 +23,10 @@ def test_options_do_not_matter_but_the_chat_style():
     assert preset("ppo", "CartPole-v1") == {}
 
 
+def test_the_version_of_a_gymnasium_environment_does_not_matter():
+    assert preset("ppo", "gym:LunarLander-v3,gravity=-9") == preset("ppo", "gym:LunarLander") != {}
+
+
 def test_a_prefix_holds_for_all_its_worlds():
     assert preset("ppo", "atari:pong,sticky=0") == preset("ppo", "retro:Airstriker-Genesis-v0") != {}
     assert preset("dqn", "atari:breakout")["capacity"] == 1_000_000

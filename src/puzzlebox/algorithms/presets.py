@@ -8,6 +8,7 @@ A run's ``config.json`` always shows the values used, whether they came from her
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 PLATFORMER: dict[str, Any] = {
@@ -59,7 +60,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "learning_rate": 1e-3,
         "discount": 0.95,
     },
-    ("ppo", "gym:LunarLander-v3"): {
+    ("ppo", "gym:LunarLander"): {
         "steps": 1_000_000,
         "num_envs": 16,
         "num_steps": 128,
@@ -162,11 +163,13 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 def preset(algorithm: str, env_name: str) -> dict[str, Any]:
     """The values that replace the defaults of ``algorithm`` on ``env_name``: none with the option ``style=chat``.
 
-    No other option matters. An entry such as ``atari:`` holds for all worlds with this prefix that have none of their
-    own.
+    No other option matters, nor the version of a Gymnasium environment. An entry such as ``atari:`` holds for all
+    worlds with this prefix that have none of their own.
     """
     base, *options = env_name.split(",")
     if any(option.replace(" ", "") == "style=chat" for option in options):
         return {}
     prefix, colon, _ = base.partition(":")
+    if prefix == "gym":
+        base = re.sub(r"-v\d+$", "", base)
     return dict(PRESETS.get((algorithm, base), PRESETS.get((algorithm, prefix + colon), {})))
