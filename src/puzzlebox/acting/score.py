@@ -36,10 +36,8 @@ def score(
     chosen = jnp.argsort(~mask, axis=1, stable=True)[:, :count]  # a row's masked places first, in their order
     picked = jnp.take_along_axis(hidden, chosen[..., None], axis=1)
     target = jnp.take_along_axis(action, chosen, axis=1)
-
     log_prob, entropy = _judge(decoder, picked, target, temperature)
     where = jnp.arange(len(mask))[:, None], chosen
-
     return _spread(log_prob, where, mask), _spread(entropy, where, mask)
 
 
