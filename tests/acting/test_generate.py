@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from puzzlebox.acting.generate import Sampling, bucket, completions, cut, draw, generate, trim
+from puzzlebox.acting.generate import LARGE, Sampling, bucket, choose, completions, cut, draw, generate, trim
 from puzzlebox.acting.score import score
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Decoder, DecoderConfig
@@ -237,3 +237,27 @@ def test_trim_drops_padding_only():
 def test_prompts_that_cannot_be_continued(prompts, message):
     with pytest.raises(UsageError, match=message):
         write(prompts)
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 13])
+def test_of_many_tokens_each_comes_as_often_as_its_probability_says(size):
+    """Drawn in two steps; the rare ones are counted together."""
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=size)
+    logits[rng.random(size) < 0.5] = -np.inf
+    logits[-1] = logits.max()  # the last token is likely, in a block that is not full
+    probs = np.exp(logits - logits.max())
+    probs /= probs.sum()
+    rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, size))
+    counts = np.bincount(np.asarray(jax.jit(choose)(rows, jax.random.key(0))), minlength=size)
+    assert counts.sum() == 20_000 and (counts[probs == 0] == 0).all() and counts[-1] > 0
+    often = probs > 5 / 20_000
+    observed, expected = np.append(counts[often], counts[~often].sum()), np.append(probs[often], probs[~often].sum())
+    assert often.sum() > 50
+    assert stats.chisquare(observed, 20_000 * expected / expected.sum()).pvalue > 0.01
+
+
+def test_a_row_with_one_possible_token_gets_it():
+    logits = jnp.full((3, LARGE), -jnp.inf).at[jnp.arange(3), jnp.array([0, 777, LARGE - 1])].set(0.0)
+    for seed in range(20):
+        np.testing.assert_array_equal(choose(logits, jax.random.key(seed)), [0, 777, LARGE - 1])

@@ -24,6 +24,7 @@ from puzzlebox.ops.distributions import Categorical
 from puzzlebox.types import Array, Key, Trajectory
 
 CHUNK = 16  # tokens drawn between two looks for stop strings
+LARGE, BLOCK = 4096, 256  # a vocabulary from which on a token is drawn in two steps, and the tokens of a block
 Finished = Callable[[list[int]], bool]  # a row's completion so far -> does it hold a stop string?
 
 
@@ -162,11 +163,38 @@ def draw(logits: Array, key: Key, temperature, top_k: int, top_p: float) -> tupl
 
     def sampled(_: Array) -> tuple[Array, Array]:
         scaled = logits / temperature
-        return Categorical(cut(scaled, top_k, top_p)).sample(key), scaled
+        return choose(cut(scaled, top_k, top_p), key), scaled
 
     token, scaled = jax.lax.cond(jnp.asarray(temperature) > 0, sampled, likeliest, logits)
     chosen = jnp.take_along_axis(scaled, token[:, None], axis=-1)[:, 0]
     return token, chosen - jax.nn.logsumexp(scaled, axis=-1)
+
+
+def choose(logits: Array, key: Key) -> Array:
+    """One index per row of ``logits [B, V]``, drawn from their softmax; int32 ``[B]``.
+
+    `Categorical` draws a random number for each of the V. Where V is large this is most of the work of a token, so
+    there a block of tokens is drawn by its share, and then a token of the block.
+    """
+    if logits.shape[-1] < LARGE:
+        return Categorical(logits).sample(key)
+    weights = jnp.exp(logits - logits.max(-1, keepdims=True))
+    weights = jnp.pad(weights, ((0, 0), (0, -logits.shape[-1] % BLOCK)))
+    blocks = weights.reshape(len(weights), -1, BLOCK)
+    uniform = jax.random.uniform(key, (2, len(weights)))
+    block = _first(blocks.sum(-1), uniform[0])
+    inside = _first(jnp.take_along_axis(blocks, block[:, None, None], axis=1)[:, 0], uniform[1])
+    return (block * BLOCK + inside).astype(jnp.int32)
+
+
+def _first(weights: Array, uniform: Array) -> Array:
+    """The first place of each row ``[B, N]`` where the sum so far exceeds the share ``uniform [B]`` of the whole.
+
+    Sums are rounded, so they may grow a little where a weight is 0; such a place is never taken.
+    """
+    total = jnp.cumsum(weights, axis=-1)
+    over = (total > uniform[:, None] * total[:, -1:]) & (weights > 0)
+    return jnp.where(over.any(-1), jnp.argmax(over, axis=-1), jnp.argmax(weights, axis=-1))
 
 
 def cut(logits: Array, top_k: int, top_p: float) -> Array:
