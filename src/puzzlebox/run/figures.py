@@ -55,9 +55,15 @@ class Curve(NamedTuple):
     scores: np.ndarray
 
 
-def learning_curve(curves: list[Curve], title: str, measure: str = "episode return", thin: bool = False) -> Figure:
+def learning_curve(
+    curves: list[Curve],
+    title: str,
+    measure: str = "episode return",
+    thin: bool = False,
+    unit: str = "environment steps",
+) -> Figure:
     """IQM over seeds against steps with its interval; ``thin`` adds a line for every seed."""
-    return _curves(curves, title, measure, "environment steps", statistics.iqm, thin)
+    return _curves(curves, title, measure, unit, statistics.iqm, thin)
 
 
 def regret_curves(regret: dict[str, np.ndarray], title: str = "Regret") -> Figure:

@@ -28,7 +28,7 @@ def plot_run(run: str | Path, metric: str = "") -> list[Path]:
     title = f"{config['algorithm']} on {config['env']}"
     wanted, metric = metric, metric or headline([opened])
     curves = read_curves(opened, metric)
-    figure = figures.learning_curve(curves, title, metric.replace("_", " "), thin=len(curves) == 1)
+    figure = figures.learning_curve(curves, title, metric.replace("_", " "), len(curves) == 1, unit(opened))
     files = figures.save(figure, opened.path / (metric.replace("/", "_") if wanted else "learning_curve"))
     if config["sweep"] and (opened.path / "evaluation.json").exists():
         files += figures.save(sweep_figure(opened, title), opened.path / "sweep")
@@ -56,7 +56,8 @@ def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[
         raise UsageError(f"the runs have {len(worlds)} worlds ({', '.join(worlds)}); plot runs of one world together")
     metric = metric or headline(opened)
     curves = [c for run, name in zip(opened, names(opened), strict=True) for c in read_curves(run, metric, name)]
-    return figures.save(figures.learning_curve(curves, worlds[0], metric.replace("_", " ")), Path(to).with_suffix(""))
+    figure = figures.learning_curve(curves, worlds[0], metric.replace("_", " "), unit=unit(opened[0]))
+    return figures.save(figure, Path(to).with_suffix(""))
 
 
 def plot_scores(runs: list[str | Path], to: str | Path, mode: str = "greedy") -> list[Path]:
@@ -73,6 +74,11 @@ def headline(runs: list[Run]) -> str:
     """The first of `HEADLINES` that every run logged."""
     logged = [set().union(*(row for row in run.metrics())) for run in runs]
     return next((name for name in HEADLINES if all(name in names for names in logged)), HEADLINES[0])
+
+
+def unit(run: Run) -> str:
+    """What the steps of a run are; a language model, which starts from a ``model``, counts iterations."""
+    return "iterations" if "model" in run.config["hyperparameters"] else "environment steps"
 
 
 def read_curves(run: Run, metric: str = HEADLINES[0], name: str = "") -> list[Curve]:

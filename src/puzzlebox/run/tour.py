@@ -162,7 +162,7 @@ def write_report(folder: Path, sections: list[Section], tiles: list[Tile], secon
         "The figures as data: summary.json beside this page; the runs lie in the chapters' folders.",
     ]
     with writing(folder / "index.html"):
-        write_page(folder / "index.html", "From a maze to a balancing pole", lead, tiles, sections, foot)
+        write_page(folder / "index.html", "From a maze to a language model", lead, tiles, sections, foot)
 
 
 def reason(name: str, entry: dict[str, Any]) -> str:

@@ -49,9 +49,9 @@ def language(context: Context) -> Chapter:
             "what beats the average of its eight becomes more probable (GRPO). A learned reward can be fooled; a "
             "calculator cannot.",
             Equation(
-                "PPO on sentences:  r = reward model(answer) − β log( π(token) / π_SFT(token) ),   A = GAE(r, V)\n"
-                "GRPO:              A = ( r − mean of the group ) / std of the group\n"
-                "both:              L = − min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ),   ρ = π(token) / π_old(token)",
+                "PPO:   r = reward model(answer) − β log( π(token) / π_SFT(token) ),   A = GAE(r, V)\n"
+                "GRPO:  A = ( r − mean of the group ) / std of the group\n"
+                "both:  L = − min( ρ A, clip(ρ, 1 − ε, 1 + ε) A ),   ρ = π(token) / π_old(token)",
                 "With GRPO r is 1 for a right answer, else 0, and every token of an answer gets the same A.",
             ),
             Row(
