@@ -6,6 +6,7 @@ from PIL import Image
 
 from puzzlebox.errors import UsageError
 from puzzlebox.run import figures, plots, statistics
+from puzzlebox.run.directory import Run
 
 
 @pytest.fixture
