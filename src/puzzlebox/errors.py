@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -18,13 +19,19 @@ class UsageError(PuzzleboxError, ValueError):
     exit_code = 2
 
 
+MOST, MOST_NEAR = 60, 8  # names in an error
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist: with the nearest names, or all of them when none is near."""
+    """The error for a name that does not exist: with the nearest names, or with those there are when none is near."""
     options = sorted(known)
+    begins = re.match("[a-z]{3,}", name.lower())
     near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    near = near or [option for option in options if begins and option.lower().startswith(begins[0])][:MOST_NEAR]
     if near:
         return UsageError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
-    return UsageError(f"unknown {kind} '{name}'; there are: {', '.join(options)}")
+    more = f" and {len(options) - MOST} more" if len(options) > MOST else ""
+    return UsageError(f"unknown {kind} '{name}'; there are: {', '.join(options[:MOST])}{more}")
 
 
 def missing_extra(package: str, extra: str) -> UsageError:

@@ -140,6 +140,8 @@ def make_searcher(label: str, name: str, env: str, simulations: int | None) -> S
     """The agent of a run; raises UsageError for one that was trained on something else than the game ``env``."""
     path, options = read_name(name)
     if not Path(path).exists():
+        if options and path.partition(":")[0] in NAMES:
+            raise UsageError(f"the player {path} takes no options; '{name}' has some")
         raise UsageError(f"there is no player '{path}': no run directory of that name, and none of {', '.join(NAMES)}")
     trained = open_trained(path, options.get("agent", 0), options.get("steps"), env)
     simulations = options.get("simulations", simulations or trained.algorithm.num_simulations)
