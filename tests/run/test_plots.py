@@ -17,7 +17,6 @@ def run(tmp_path):
     sweep = {"learning_rate": [1e-4, 1e-2]}
     agents = [{"seed": seed, "learning_rate": value} for value in sweep["learning_rate"] for seed in range(3)]
     config = {"format": 1, "algorithm": "ppo", "env": "CartPole-v1", "seeds": 3, "steps": 2000, "sweep": sweep}
-    config["hyperparameters"] = {"num_envs": 8}
     (path / "config.json").write_text(json.dumps(config | {"agents": agents}))
     rows = [
         {
@@ -137,5 +136,5 @@ def test_a_long_path_in_the_title_leaves_room_for_the_curve(tmp_path):
 def test_steps_are_what_the_run_counts(run):
     assert plots.unit(Run.open(run)) == "environment steps"
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"hyperparameters": {"model": "new"}}))
+    (run / "config.json").write_text(json.dumps(config | {"algorithm": "grpo"}))
     assert plots.unit(Run.open(run)) == "iterations"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from puzzlebox.algorithms import of_language
 from puzzlebox.errors import UsageError
 from puzzlebox.run import figures
 from puzzlebox.run.checkpoint import list_checkpoints
@@ -77,8 +78,8 @@ def headline(runs: list[Run]) -> str:
 
 
 def unit(run: Run) -> str:
-    """What the steps of a run are; a language model, which starts from a ``model``, counts iterations."""
-    return "iterations" if "model" in run.config["hyperparameters"] else "environment steps"
+    """What the steps of a run are: language models count iterations."""
+    return "iterations" if of_language(run.config["algorithm"]) else "environment steps"
 
 
 def read_curves(run: Run, metric: str = HEADLINES[0], name: str = "") -> list[Curve]:
