@@ -50,7 +50,7 @@ def test_an_adapter_on_a_directory_opens_by_name(run, tmp_path):
     ("argv", "message"),
     [
         (["RUN", "--to", "onnx"], "--to is 'onnx'; choose one of: hf, peft, gguf"),
-        ([TINY, "--to", "hf"], "is no run of its own; say where the export goes: --out DIR"),
+        ([TINY, "--to", "hf"], "is not the directory of a run; say where the export goes: --out DIR"),
         ([TINY, "--to", "peft"], "is no run, and only a run that trained an adapter can give one"),
         (["RUN", "--to", "hf", "--out", "RUN"], "is in use; choose a new or empty directory as --out"),
         (["nowhere", "--to", "hf", "--out", "x"], "there is no model 'nowhere'"),

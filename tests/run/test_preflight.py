@@ -2,7 +2,6 @@
 
 import io
 import json
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -47,17 +46,6 @@ def test_without_a_terminal_nobody_can_be_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("a"))
     with pytest.raises(UsageError, match="no terminal is there to ask in"):
         preflight.check(asking)
-
-
-def test_a_program_that_cannot_fit_is_refused(monkeypatch):
-    memory = SimpleNamespace(
-        temp_size_in_bytes=3_000, output_size_in_bytes=2_000, alias_size_in_bytes=1_000, argument_size_in_bytes=7_000
-    )
-    monkeypatch.setattr(preflight, "available", lambda device=None: (4_000, "this machine"))
-    assert "takes 4 kB beside the 7 kB" in preflight.fits(memory)
-    monkeypatch.setattr(preflight, "available", lambda device=None: (3_999, "this machine"))
-    with pytest.raises(UsageError, match=r"needs 4 kB .* this machine has 4 kB left; try --batch-size"):
-        preflight.fits(memory)
 
 
 def test_the_first_update_is_measured_and_changes_nothing():
@@ -129,19 +117,6 @@ def test_a_row_that_cannot_be_used_is_named_before_anything_is_made(tmp_path, al
     with pytest.raises(UsageError, match=message):
         train(name, task, model=TINY, run=tmp_path / "run", quiet=True, **options)
     assert not (tmp_path / "run").exists()
-
-
-def test_memory_of_machine_and_container(tmp_path):
-    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable:    64 kB\n")
-    assert preflight.machine_memory(tmp_path / "meminfo") == 64 * 1024
-    assert preflight.machine_memory(tmp_path / "none") is None
-    (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert preflight.cgroup_memory(tmp_path) is None
-    (tmp_path / "memory.max").write_text("1000\n")
-    assert preflight.cgroup_memory(tmp_path) == 300
-    (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 100\n")
-    assert preflight.cgroup_memory(tmp_path) == 400
 
 
 def test_time():

@@ -9,6 +9,7 @@ summary.json      the figures of the run
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -57,6 +58,14 @@ class Run:
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise UsageError(f"{config_file} was not written by this version of puzzlebox (format {FORMAT} expected)")
         return cls(path, config)
+
+    def discard(self) -> None:
+        """Frees the directory of a run that was refused before its first point."""
+        if not self.metrics() and not self.checkpoints.exists():
+            for name in ("config.json", "metrics.jsonl"):
+                (self.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others' files are there
+                self.path.rmdir()
 
     @property
     def checkpoints(self) -> Path:

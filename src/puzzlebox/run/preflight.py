@@ -11,7 +11,6 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -26,9 +25,9 @@ from puzzlebox.data.dataset_rows import Row, Text
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
 from puzzlebox.run.language_agents import LanguageAgents, asks
+from puzzlebox.run.memory import available, fits, size
 
 BYTES_PER_TRAINED = 16
-CGROUP = Path("/sys/fs/cgroup")
 UPDATES = ("_improve", "learn")  # what the algorithms call their jitted update
 WAY_OUT = "--batch-size (or --num-prompts) smaller, --lora-rank 16, shorter texts, or fewer --seeds"
 
@@ -123,7 +122,7 @@ def measure_first_update(agents: LanguageAgents, note: Callable[[str], None]) ->
         with warnings.catch_warnings():  # as Equinox does where it runs the program
             warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
             compiled = getattr(kind, name).lower(algorithm, *arguments).compile()
-        note(fits(compiled.compiled.memory_analysis(), device))
+        note(fits(compiled.compiled, "an update", "model and batch", WAY_OUT, device))
         return compiled(algorithm, *arguments)
 
     probe: Any = object.__new__(types.new_class(kind.__name__, (kind,), {}, lambda space: space.update({name: update})))
@@ -132,71 +131,9 @@ def measure_first_update(agents: LanguageAgents, note: Callable[[str], None]) ->
     agents.members[0] = (probe, device)
 
 
-def fits(memory: Any, device: jax.Device | None = None) -> str:
-    """One line about the memory that a compiled program takes beside its arguments; UsageError where there is less."""
-    if memory is None:
-        return "this device does not tell the memory of a compiled program"
-    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    most, where = available(device)
-    if most is not None and needed > most:
-        raise UsageError(
-            f"an update needs {size(needed)} beside the {size(memory.argument_size_in_bytes)} of model and batch (from "
-            f"the compiled program), and {where} has {size(most)} left; try {WAY_OUT}"
-        )
-    return (
-        f"an update takes {size(needed)} beside the {size(memory.argument_size_in_bytes)} of model and batch "
-        f"(from the compiled program)"
-    )
-
-
 def duration(seconds: float, steps: int, left: int) -> str:
     """One line about time, from ``seconds`` that ``steps`` steps of all agents took; ``left`` steps remain."""
     each = seconds / steps
     rest = each * left
     shown = f"{rest:.0f} s" if rest < 120 else f"{rest / 60:.0f} min" if rest < 7200 else f"{rest / 3600:.1f} h"
     return f"{each:.3g} s per step, about {shown} left"
-
-
-def available(device: jax.Device | None = None) -> tuple[int | None, str]:
-    """Bytes that can still be had, and where; None where the system does not say."""
-    device = device or jax.devices()[0]
-    if device.platform != "cpu":
-        stats = device.memory_stats() or {}
-        if "bytes_limit" in stats:
-            return stats["bytes_limit"] - stats.get("bytes_in_use", 0), f"the {device.device_kind}"
-        return None, f"the {device.device_kind}"
-    found = [free for free in (machine_memory(), cgroup_memory()) if free is not None]
-    return min(found, default=None), "this machine"
-
-
-def machine_memory(file: Path = Path("/proc/meminfo")) -> int | None:
-    """What Linux thinks it can give without swapping."""
-    if not file.is_file():
-        return None
-    for line in file.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def cgroup_memory(folder: Path = CGROUP) -> int | None:
-    """What a container may still take: its limit less what it holds, but for file pages that can be dropped."""
-    for limit_name, used_name in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        limit, used = folder / limit_name, folder / used_name
-        if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
-            stat = used.parent / "memory.stat"
-            lines = stat.read_text().splitlines() if stat.is_file() else []
-            pages = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
-            return max(0, int(limit.read_text()) - int(used.read_text()) + pages)
-    return None
-
-
-def size(number: float) -> str:
-    """Bytes for people."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= limit:
-            return f"{number / limit:.3g} {unit}"
-    return f"{number:.0f} bytes"

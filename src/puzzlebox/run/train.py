@@ -19,8 +19,8 @@ from puzzlebox.envs import make
 from puzzlebox.envs.host import host_errors, temporary_worlds, told
 from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
-from puzzlebox.fields import params, parse
-from puzzlebox.run import backend, checkpoint, preflight, protocol
+from puzzlebox.fields import params, parse, unknown_field
+from puzzlebox.run import backend, checkpoint, memory, preflight, protocol
 from puzzlebox.run.agents import Agents, grid
 from puzzlebox.run.directory import Run, check_free, write_json
 from puzzlebox.run.evaluate import evaluate_agents
@@ -35,6 +35,7 @@ from puzzlebox.types import Game, State
 POINTS = 100  # logged points per run, about
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
+MOST_SEEDS, MOST_STEPS = 1_000_000, 2**31 - 1
 ADDED = {"alphazero": {"start": ""}, "muzero": {"symmetries": False}}  # later than the first runs, which were like this
 
 
@@ -80,11 +81,17 @@ def train(
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
         preflight.check_rows(agents)
+    else:
+        memory.check_state(agents)
     world = agents.algorithm.env
     record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
     record |= {"episodes": episodes or protocol.default_episodes(world)}
     opened = Run.create(path, config | record)
-    return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
+    try:
+        return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
+    except UsageError:
+        opened.discard()
+        raise
 
 
 def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
@@ -109,8 +116,8 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
 
 def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     """The checked request, as the run directory keeps it. Raises UsageError."""
-    if seeds < 1:
-        raise UsageError(f"seeds is {seeds}; it must be at least 1")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"seeds is {seeds}; it must be at least 1" + f" and at most {MOST_SEEDS}" * (seeds > 1))
     if not 0 <= seed <= 2**32 - 1 - seeds:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1 - seeds}")
     kind = algorithm_class(algorithm)
@@ -119,7 +126,7 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
     values, sweep = preset(algorithm, env), {}
     for name, value in hyperparameters.items():
         if name not in fields:
-            raise unknown(f"hyper-parameter of {algorithm}", name, fields)
+            raise unknown_field(f"hyper-parameter of {algorithm}", name, fields)
         values[name], several = read_values(name, fields[name], value)
         if several:
             sweep[name] = several
@@ -129,6 +136,11 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
     for name, several in sweep.items():
         for value in several:
             dataclasses.replace(instance, **{name: value})
+    if instance.iteration_steps > MOST_STEPS:
+        raise UsageError(
+            f"one iteration of {algorithm} would take {instance.iteration_steps} steps, and {MOST_STEPS} can be "
+            f"counted; try {memory.WAY_OUT}"
+        )
     if instance.steps < instance.iteration_steps:
         raise UsageError(
             f"steps is {instance.steps}, but one iteration of {algorithm} takes {instance.iteration_steps}"
@@ -256,6 +268,8 @@ def _train(
         if state is None:
             state = started(agents.algorithm, config["env"], agents.start())
         advance = agents.compile(state)
+        if isinstance(agents, Agents):
+            memory.fits(advance)
         jax.block_until_ready(state)
         compile_seconds = time.perf_counter() - began
         steps, seconds_before = progress["steps"], progress["seconds"]
