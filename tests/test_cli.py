@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from puzzlebox.cli import main
+from puzzlebox.commands import COMMANDS
 from puzzlebox.run.backend import cores
 
 BAD = [
@@ -21,10 +22,19 @@ BAD = [
     (["train", "ppo", "CartPole-v1", "--discount", "0.9,-1"], "discount is -1.0; it must be at least 0"),
     (["train", "ppo", "CartPole-v1", "--num-envs", "4,8"], "num_envs is '4,8'; it must be a whole number"),
     (["train", "ppo", "CartPole-v1", "--learning-rat", "1"], "unknown flag of train ppo '--learning-rat'"),
+    (
+        ["train", "ppo", "CartPole-v1", "--gamma=0.9"],
+        "unknown flag of train ppo '--gamma'; here it is called --discount",
+    ),
+    (["train", "grpo", "arith", "--beta", "0"], "unknown flag of train grpo '--beta'; here it is called --kl-coef"),
+    (["train", "dpo", "arith", "--kl-coef", "0"], "unknown flag of train dpo '--kl-coef'; here it is called --beta"),
+    (["solve", "grid/robot", "--discount", "1"], "unknown flag of solve '--discount'; here it is called --gamma"),
+    (["solve", "grid/robot", "grid/toy"], "unrecognized arguments: grid/toy; see puzzlebox solve --help"),
     (["train", "ppo", "CartPole-v1", "--learning-rate", "fast"], "learning_rate is 'fast'; it must be a number"),
     (["train", "dqn", "CartPole-v1", "--loss", "cubic"], "loss is 'cubic'; choose one of: huber, squared"),
     (["train", "ppo", "CartPole-v1", "--steps", "10"], "steps is 10, but one iteration of ppo takes"),
     (["train", "ppo", "CartPole-v1", "--seeds", "0"], "seeds is 0; it must be at least 1"),
+    (["train", "ppo", "CartPole-v1", "--seeds", "2000000"], "seeds is 2000000; it must be at least 1 and at most"),
     (["train", "ppo", "CartPole-v1", "--seeds", "many"], "argument --seeds: invalid int value: 'many'"),
     (["train", "ppo", "CartPole-v1,time_limit=0"], "time_limit is 0; it must be at least 1"),
     (["train", "ppo", "CartPole-v1,gravity=3"], "unknown option of CartPole-v1 'gravity'"),
@@ -61,6 +71,22 @@ def test_a_malformed_map_names_the_place(capsys, tmp_path):
     err = capsys.readouterr().err
     assert "?" in err
     assert "2" in err
+
+
+def test_a_map_without_its_prefix_is_told_its_name(capsys, tmp_path):
+    (tmp_path / "map.txt").write_text("S.G\n")
+    assert main(["solve", str(tmp_path / "map.txt")]) == 2
+    assert f"the world of a map is called grid:{tmp_path / 'map.txt'}" in capsys.readouterr().err
+
+
+def test_running_out_of_memory_is_one_line(capsys, monkeypatch):
+    def allocate(arguments):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17 bytes.")
+
+    monkeypatch.setitem(COMMANDS, "list", (allocate, *COMMANDS["list"][1:]))
+    assert main(["list"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("puzzlebox: out of memory (RESOURCE_EXHAUSTED") and error.count("\n") == 1
 
 
 def test_json_is_alone_on_standard_output_and_every_core_is_used(tmp_path):

@@ -30,6 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     except PuzzleboxError as error:
         print(f"puzzlebox: {error}", file=sys.stderr)
         return error.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):  # XLA's word for it
+            raise
+        print(f"puzzlebox: out of memory ({error}); ask for less at once, or for smaller numbers", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("puzzlebox: stopped", file=sys.stderr)
         return 130
@@ -56,7 +61,21 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise unknown("command", argv[0], COMMANDS)
     if argv[:1] == ["train"]:
         add_fields(commands.choices["train"], argv)
-    return parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        refuse(rest, commands.choices[argv[0]])
+    return arguments
+
+
+def refuse(rest: list[str], parser: argparse.ArgumentParser) -> NoReturn:
+    """Raises UsageError for what ``parser`` does not know."""
+    from puzzlebox.fields import unknown_field  # not before: JAX comes with it, and takes a second
+
+    flag = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)
+    if flag is None:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+    raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", flag, known)
 
 
 def add_fields(parser: argparse.ArgumentParser, argv: list[str]) -> None:
@@ -68,6 +87,7 @@ def add_fields(parser: argparse.ArgumentParser, argv: list[str]) -> None:
     if name is None:
         return
     fields = params(algorithm_class(name))
+    parser.prog += f" {name}"
     group = parser.add_argument_group(f"hyper-parameters of {name} (several numbers with commas are swept)")
     for field, definition in fields.items():
         default = definition.default
@@ -78,8 +98,3 @@ def add_fields(parser: argparse.ArgumentParser, argv: list[str]) -> None:
             metavar="VALUE",
             help=f"{definition.metadata['help']} (default {shown})".replace("%", "%%"),
         )
-    known = {f"--{field.replace('_', '-')}" for field in fields} | set(parser._option_string_actions)
-    for word in argv[1:]:
-        flag = word.partition("=")[0]
-        if flag.startswith("--") and flag not in known:
-            raise unknown(f"flag of train {name}", flag, known)

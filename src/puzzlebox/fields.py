@@ -7,11 +7,52 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
 
-from puzzlebox.errors import UsageError
+from puzzlebox.errors import UsageError, unknown
+
+ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
+    "alpha": ("learning_rate", "lora_alpha"),
+    "beta": ("kl_coef",),
+    "buffer_size": ("capacity",),
+    "clip_coef": ("clip_ratio",),
+    "clip_range": ("clip_ratio",),
+    "discount": ("gamma",),
+    "ent_coef": ("entropy_coef",),
+    "epsilon": ("clip_ratio", "epsilon_start"),
+    "epsilon_high": ("clip_high",),
+    "exploration_final_eps": ("epsilon_end",),
+    "exploration_initial_eps": ("epsilon_start",),
+    "gamma": ("discount",),
+    "kl_coef": ("beta",),
+    "lora_r": ("lora_rank",),
+    "lora_target_modules": ("lora_targets",),
+    "lr": ("learning_rate",),
+    "max_completion_length": ("max_tokens",),
+    "max_length": ("length",),
+    "max_new_tokens": ("max_tokens",),
+    "max_steps": ("steps",),
+    "model_name_or_path": ("model",),
+    "n_envs": ("num_envs",),
+    "n_epochs": ("num_epochs",),
+    "n_steps": ("num_steps",),
+    "net_arch": ("hidden",),
+    "num_generations": ("group_size",),
+    "num_iterations": ("num_epochs",),
+    "num_train_epochs": ("num_epochs", "steps"),
+    "output_dir": ("run",),
+    "per_device_train_batch_size": ("batch_size", "num_prompts"),
+    "target_network_frequency": ("target_every",),
+    "target_update_interval": ("target_every",),
+    "tau": ("target_rate",),
+    "total_timesteps": ("steps",),
+    "train_frequency": ("num_steps",),
+    "update_epochs": ("num_epochs",),
+    "vf_coef": ("value_coef",),
+}
 
 
 def param(
@@ -29,6 +70,20 @@ def param(
 def params(module: Any) -> dict[str, dataclasses.Field]:
     """The hyper-parameters of an algorithm or world (class or instance), by name, in the order written."""
     return {f.name: f for f in dataclasses.fields(module) if "help" in f.metadata}
+
+
+def unknown_field(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a hyper-parameter or flag that does not exist: what it is called here, or the nearest names."""
+    spelled = {plain(option): option for option in known}
+    for option in ELSEWHERE.get(plain(name), ()):
+        if option in spelled:
+            return UsageError(f"unknown {kind} '{name}'; here it is called {spelled[option]}")
+    return unknown(kind, name, spelled.values())
+
+
+def plain(flag: str) -> str:
+    """The hyper-parameter's name in a flag: ``num_envs`` of ``--num-envs``."""
+    return flag.lstrip("-").replace("-", "_")
 
 
 def check_fields(module: Any) -> None:

@@ -84,6 +84,8 @@ def make(name: str) -> Any:
 
             if base in gymnasium.registry:
                 raise UsageError(f"'{base}' is not one of our own worlds; Gymnasium's is called gym:{base}")
+        if Path(base).is_file():
+            raise UsageError(f"{base} is a file; the world of a map is called grid:{base}")
         raise unknown("environment", base, constructors)
     module, _, attribute = constructors[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)

@@ -64,7 +64,7 @@ def destination(model: str, to: str, out: str | Path | None) -> Path:
     base = Path(model.partition(",")[0])
     if out is None:
         if not is_run(base):
-            raise UsageError(f"'{model}' is no run of its own; say where the export goes: --out DIR")
+            raise UsageError(f"'{model}' is not the directory of a run; say where the export goes: --out DIR")
         return base / ("model.gguf" if to == "gguf" else to)
     place = Path(out)
     if to == "gguf":

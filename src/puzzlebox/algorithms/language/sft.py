@@ -110,6 +110,9 @@ def demonstrations(
         raise UsageError(f"length is {length}, but the model reads at most {context} tokens; lower --length")
     examples = env.examples("train", len(env.rows("train")) if hasattr(env, "rows") else count, 0)
     if not any(example.completion for example in examples):
+        if examples[0].source:
+            columns = "a column 'completion', 'chosen', 'text' or 'messages'"
+            raise UsageError(f"{examples[0].source} has no demonstration; sft learns from {columns}")
         raise UsageError("this task has no demonstrations to learn from; sft needs a completion for every prompt")
     model, whole, texts = LanguageModel(None, tokenizer), [], []  # type: ignore[arg-type]  # it only encodes
     longest, limit = 0, length or context
