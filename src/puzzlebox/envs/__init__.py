@@ -79,14 +79,11 @@ def make(name: str) -> Any:
         raise unknown("environment prefix", prefix, PREFIXES)
     constructors = ENVIRONMENTS | GAMES
     if base not in constructors:
-        if not base.startswith(("grid/", "probe/", "platformer/")):
-            import gymnasium
-
-            if base in gymnasium.registry:
-                raise UsageError(f"'{base}' is not one of our own worlds; Gymnasium's is called gym:{base}")
         if Path(base).is_file():
             raise UsageError(f"{base} is a file; the world of a map is called grid:{base}")
-        raise unknown("environment", base, constructors)
+        from puzzlebox.envs.elsewhere import unknown_environment
+
+        raise unknown_environment(base, constructors)
     module, _, attribute = constructors[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
     return configure(base, constructor(), options)

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from puzzlebox.envs.elsewhere import behind_prefix
 from puzzlebox.envs.gymnasium_worker import make_one
 from puzzlebox.errors import UsageError, missing_extra, unknown
 
@@ -37,6 +38,8 @@ def find(name: str) -> EnvSpec:
     if versions:
         there = " and ".join(f"gym:{known}" for _, known in versions)
         raise UsageError(f"unknown environment 'gym:{identifier}'; Gymnasium {gymnasium.__version__} has {there}")
+    if elsewhere := behind_prefix(identifier):
+        raise UsageError(f"unknown environment 'gym:{identifier}'; did you mean {' or '.join(elsewhere)}?")
     raise unknown("environment", f"gym:{identifier}", [f"gym:{known}" for known in gymnasium.registry])
 
 

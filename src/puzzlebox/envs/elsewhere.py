@@ -1,0 +1,50 @@
+"""What a name means that is none of ours: a world behind a prefix, or what another library calls it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+
+import gymnasium
+
+from puzzlebox.envs.text import TASKS
+from puzzlebox.errors import UsageError, unknown
+
+ATARI = re.compile(r"^(ALE/)?(?P<game>\w+?)(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$")
+MOST = 8  # console games that begin alike
+
+
+def unknown_environment(name: str, known: Iterable[str]) -> UsageError:
+    """The error for a world that does not exist: the same name behind a prefix, or the nearest of those ``known``."""
+    if name in TASKS:
+        return UsageError(f"{name} is a task for language models, not a world")
+    ours = [option for option in known if option.rpartition("-v")[0] == name]
+    if there := ours or behind_prefix(name):
+        return UsageError(f"unknown environment '{name}'; did you mean {' or '.join(there)}?")
+    return unknown("environment", name, known)
+
+
+def behind_prefix(name: str) -> list[str]:
+    """Worlds of other libraries that are called ``name`` there, as they are called here."""
+    from puzzlebox.envs import atari, minatar, retro_games
+    from puzzlebox.envs.games import pgx_game
+
+    registered = [known for known, spec in gymnasium.registry.items() if "ale_py" not in str(spec.entry_point)]
+    base = re.sub(r"-v\d+$", "", name)
+    of_gymnasium = {name} & set(registered) or {base} & {known.rpartition("-v")[0] for known in registered}
+    there = [f"gym:{found}" for found in of_gymnasium]
+    word = snake(match["game"]) if (match := ATARI.match(name)) else ""
+    listed = {"minatar": minatar.GAMES, "pgx": pgx_game.GAMES}
+    consoles: list[str] = []
+    with contextlib.suppress(UsageError):  # an extra that is not installed
+        listed["atari"] = atari.all_games()
+    with contextlib.suppress(UsageError):
+        consoles = [game for game in retro_games.all_games() if len(word) > 3 and snake(game).startswith(word)]
+    there += [f"{prefix}:{word}" for prefix, games in sorted(listed.items()) if word in games]
+    return there or [f"retro:{game}" for game in consoles[:MOST]]
+
+
+def snake(name: str) -> str:
+    """``space_invaders`` of ``SpaceInvaders``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
