@@ -55,7 +55,7 @@ def test_names_shapes_and_settings(tmp_path):
     assert (a.shape, b.shape) == ((3, 24), (16, 3))
     layer = model.layers[1].feed_forward.down
     change = merge_lora(layer).weight - layer.weight
-    np.testing.assert_allclose((6 / 3) * (b @ a).T, change, atol=1e-5)
+    np.testing.assert_allclose((6 / 3) * (b @ a), change, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", [LLAMA, NEOX, GPT2], ids=["llama", "gpt_neox", "gpt2"])

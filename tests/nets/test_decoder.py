@@ -99,10 +99,10 @@ class TestNumbers:
             return x / np.sqrt(np.mean(x**2) + 1e-5) * weight
 
         x = embedding[5]
-        x = x + norm(x, layer.attention_norm.weight) @ layer.attention.value.weight @ layer.attention.out.weight
+        x = x + norm(x, layer.attention_norm.weight) @ layer.attention.value.weight.T @ layer.attention.out.weight.T
         y = norm(x, layer.feed_forward_norm.weight)
-        gate = y @ layer.feed_forward.gate.weight
-        x = x + (gate / (1 + np.exp(-gate)) * (y @ layer.feed_forward.up.weight)) @ layer.feed_forward.down.weight
+        gate = y @ layer.feed_forward.gate.weight.T
+        x = x + (gate / (1 + np.exp(-gate)) * (y @ layer.feed_forward.up.weight.T)) @ layer.feed_forward.down.weight.T
         expected = norm(x, np.asarray(decoder.norm.weight)) @ embedding.T
         np.testing.assert_allclose(run(decoder, np.array([[5]]))[0, 0], expected, atol=1e-4)
 
@@ -184,7 +184,7 @@ class TestLaws:
         grouped, row = make(PLAIN), tokens(2, 10)
 
         def repeat(layer):
-            weight = layer.weight.reshape(16, 2, 4).repeat(2, axis=1).reshape(16, 16)
+            weight = layer.weight.reshape(2, 4, 16).repeat(2, axis=0).reshape(16, 16)
             return eqx.tree_at(lambda x: x.weight, layer, weight)
 
         layers = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.linear import Linear, add_lora, linear_places, merge_lora, scaled_layers, trainable
+from puzzlebox.nets.linear import FEW, Linear, add_lora, linear_places, merge_lora, product, scaled_layers, trainable
 
 
 class Block(eqx.Module):
@@ -31,7 +31,7 @@ def array(*shape):
 
 @pytest.fixture
 def model():
-    return Model(array(4), [Block(Linear(array(4, 6), array(6)), Linear(array(6, 4))) for _ in range(2)])
+    return Model(array(4), [Block(Linear(array(6, 4), array(6)), Linear(array(4, 6))) for _ in range(2)])
 
 
 X = array(3, 4)
@@ -39,14 +39,26 @@ X = array(3, 4)
 
 def test_a_linear_layer_by_hand():
     layer = Linear(jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([10.0, 20.0]))
-    np.testing.assert_allclose(layer(jnp.array([1.0, -1.0])), [10 + 1 - 3, 20 + 2 - 4])
+    np.testing.assert_allclose(layer(jnp.array([1.0, -1.0])), [10 + 1 - 2, 20 + 3 - 4])
+
+
+@pytest.mark.parametrize("rows", [1, FEW, FEW + 1])
+def test_few_rows_and_many_are_the_same_product(rows):
+    """Numbers and gradients, also mapped over models, as where several seeds train at once."""
+    x, weight, weights = array(1, rows, 3), array(5, 3), array(2, 5, 3)
+    expected = np.asarray(x, np.float64) @ np.asarray(weight, np.float64).T
+    np.testing.assert_allclose(product(x, weight), expected, atol=1e-5)
+    ours = jax.grad(lambda w: (product(x, w) ** 2).sum())
+    plain = jax.grad(lambda w: ((x @ w.T) ** 2).sum())
+    np.testing.assert_allclose(ours(weight), plain(weight), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(jax.vmap(ours)(weights), jax.vmap(plain)(weights), rtol=1e-4, atol=1e-4)
 
 
 def test_an_adapted_layer_by_hand():
     a, b = jnp.array([[1.0], [2.0]]), jnp.array([[5.0, -1.0]])
     layer = Linear(jnp.eye(2), None, a, b, 0.5)
     np.testing.assert_allclose(layer(jnp.array([3.0, 4.0])), [3 + 0.5 * 11 * 5, 4 - 0.5 * 11])
-    np.testing.assert_allclose(merge_lora(layer).weight, [[1 + 2.5, -0.5], [5.0, 1 - 1.0]])
+    np.testing.assert_allclose(merge_lora(layer).weight, [[1 + 2.5, 5.0], [-0.5, 1 - 1.0]])
 
 
 def test_fresh_adapters_change_nothing_and_merge_to_the_model_itself(model):
@@ -56,7 +68,7 @@ def test_fresh_adapters_change_nothing_and_merge_to_the_model_itself(model):
     assert jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), merge_lora(fresh), model))
     for _, where in linear_places(fresh):
         layer = where(fresh)
-        inputs, outputs = layer.weight.shape
+        outputs, inputs = layer.weight.shape
         assert (layer.lora_a.shape, layer.lora_b.shape, layer.lora_scale) == ((inputs, 2), (2, outputs), 4.0)
         assert 0 < jnp.abs(layer.lora_a).max() <= inputs**-0.5
     assert not (fresh.blocks[0].up.lora_a == fresh.blocks[1].up.lora_a).any()

@@ -178,11 +178,9 @@ def gguf_tensors(c: DecoderConfig, arch: str) -> list[Tensor]:
         table += [Tensor(f"{block}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",)) for n, p in norms.items() for leaf in leaves]
         if fused:
             table.append(Tensor(f"{block}.attn_qkv.weight", qkv(tree, "weight"), "rows"))
-            table += [Tensor(f"{block}.attn_qkv.bias", qkv(tree, "bias"), "columns")] if c.qkv_bias else []
+            table += [Tensor(f"{block}.attn_qkv.bias", qkv(tree, "bias"), "rows")] if c.qkv_bias else []
         for n, p in linears.items():
-            kind = "pairs" if p in heads else "turned"
-            table.append(Tensor(f"{block}.{n}.weight", (f"{tree}.{p}.weight",), kind, heads.get(p, 0)))
-            if biases.get(p, c.mlp_bias):
-                kind = "pairs" if p in heads else "same"
-                table.append(Tensor(f"{block}.{n}.bias", (f"{tree}.{p}.bias",), kind, heads.get(p, 0)))
-    return table + ([] if c.tied else [Tensor("output.weight", ("output.weight",), "turned")])
+            kind = "pairs" if p in heads else "same"
+            kept = ("weight", "bias") if biases.get(p, c.mlp_bias) else ("weight",)
+            table += [Tensor(f"{block}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",), kind, heads.get(p, 0)) for leaf in kept]
+    return table + ([] if c.tied else [Tensor("output.weight", ("output.weight",))])

@@ -60,7 +60,9 @@ def save_adapter(decoder: Decoder, directory: str | Path, base_name: str = "") -
         alphas[module] = rank * next(layer.lora_scale for layer in adapted if layer.lora_a is not None)
         a, b = side_by_side(adapted, ranks[module])
         arrays[f"{key(module)}.lora_A.weight"] = np.ascontiguousarray(a.T)
-        arrays[f"{key(module)}.lora_B.weight"] = np.ascontiguousarray(outwards(tensor, pack(tensor, b)))
+        arrays[f"{key(module)}.lora_B.weight"] = np.ascontiguousarray(
+            outwards(tensor, pack(tensor, [part.T for part in b]))
+        )
     if not arrays:
         raise UsageError("the model has no adapters to save; it was trained in full: export it with --to hf")
     rank, alpha = next(iter(ranks.values())), next(iter(alphas.values()))
@@ -111,8 +113,8 @@ def load_adapter(decoder: Decoder, directory: str | Path) -> Decoder:
             except KeyError as error:
                 raise UsageError(f"{directory / WEIGHTS} lacks the tensor {error.args[0]}") from None
             paths = [path.removesuffix(".weight") for path in tensor.paths]
-            inputs = layers[paths[0]].weight.shape[0]
-            outputs = sum(layers[path].weight.shape[1] for path in paths)
+            inputs = layers[paths[0]].weight.shape[1]
+            outputs = sum(layers[path].weight.shape[0] for path in paths)
             if a.shape != (len(a), inputs) or b.shape != (outputs, len(a)):
                 raise UsageError(
                     f"{directory}: the adapter of {module} has shapes {a.shape} and {b.shape}; "
@@ -121,7 +123,7 @@ def load_adapter(decoder: Decoder, directory: str | Path) -> Decoder:
             scale = scaling(told, module, len(a))
             for path, part in zip(paths, unpack(tensor, outwards(tensor, b)), strict=True):
                 layer = layers[path]
-                layers[path] = Linear(layer.weight, layer.bias, jnp.array(a.T), jnp.array(part), scale)
+                layers[path] = Linear(layer.weight, layer.bias, jnp.array(a.T), jnp.array(part.T), scale)
     places = linear_places(decoder)
     return eqx.tree_at(
         lambda m: [where(m) for _, where in places], decoder, [layers[path_name(path)] for path, _ in places]
@@ -169,7 +171,7 @@ def side_by_side(layers: list[Linear], rank: int) -> tuple[np.ndarray, list[np.n
     parts, rows = [], []
     used = 0
     for layer in layers:
-        b = np.zeros((rank, layer.weight.shape[1]), np.float32)
+        b = np.zeros((rank, len(layer.weight)), np.float32)
         if layer.lora_a is not None and layer.lora_b is not None:
             own = layer.lora_a.shape[1]
             b[used : used + own] = layer.lora_b
@@ -181,7 +183,7 @@ def side_by_side(layers: list[Linear], rank: int) -> tuple[np.ndarray, list[np.n
 
 def outwards(tensor: Tensor, x: np.ndarray) -> np.ndarray:
     """Between a weight as the family's file has it and ``[outputs, inputs]``: a transpose for gpt2."""
-    return x.T if tensor.kind in ("same", "columns") else x
+    return x.T if tensor.kind in ("turned", "columns") else x
 
 
 def targets(names: list[str], adapted: list[str]) -> list[str]:

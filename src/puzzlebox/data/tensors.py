@@ -1,8 +1,8 @@
 """Tensors of files against arrays of a `Decoder`: which is which, and how one becomes the other.
 
-A `Decoder`'s arrays are named by their path: ``layers.3.attention.query.weight``. Its linear weights are
-``[inputs, outputs]``; files hold the transpose, some hold query, key and value in one tensor, and gemma's norms are
-kept as weight − 1.
+A `Decoder`'s arrays are named by their path: ``layers.3.attention.query.weight``. Files are much alike,
+but some hold query, key and value in one tensor, gpt2's linear weights are turned, and gemma's norms are kept as
+weight − 1.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from puzzlebox.types import Array
 class Tensor(NamedTuple):
     """One tensor of a file.
 
-    ``kind``: ``same``; ``turned``, a transpose; ``minus_one``, weight − 1; of three arrays in one tensor ``columns``
-    (side by side), ``rows`` (of the transpose) and ``heads`` (rows: query, key, value of each head in turn); ``pairs``,
-    a transpose whose rows stand, head by head, in the order that rotates neighbours instead of halves.
+    ``kind``: ``same``; ``turned``, a transpose; ``minus_one``, weight − 1; of three arrays in one tensor ``rows`` (one
+    below the other), ``heads`` (query, key, value of each head in turn) and ``columns`` (turned, side by side);
+    ``pairs``, rows that stand, head by head, in the order that rotates neighbours instead of halves.
     """
 
     name: str
@@ -42,34 +42,32 @@ def unpack(tensor: Tensor, x: np.ndarray) -> list[np.ndarray]:
     if kind == "minus_one":
         return [x.astype(np.promote_types(x.dtype, np.float32)) + 1]
     if kind == "columns":
-        return np.split(x, 3, axis=-1)
+        return [part.T for part in np.split(x, 3, axis=-1)]
     if kind == "rows":
-        return [part.T for part in np.split(x, 3)]
+        return np.split(x, 3)
     if kind == "heads":
         parts = x.reshape(tensor.heads, 3, -1, *rest)
-        return [parts[:, i].reshape(-1, *rest).T for i in range(3)]
+        return [parts[:, i].reshape(-1, *rest) for i in range(3)]
     if kind == "pairs":
-        return [x.reshape(tensor.heads, -1, 2, *rest).swapaxes(1, 2).reshape(x.shape).T]
+        return [x.reshape(tensor.heads, -1, 2, *rest).swapaxes(1, 2).reshape(x.shape)]
     return [x]
 
 
 def pack(tensor: Tensor, parts: list[np.ndarray]) -> np.ndarray:
     """What the file holds, from the decoder's arrays: `unpack` backwards."""
-    kind, x = tensor.kind, parts[0]
+    kind, x, rest = tensor.kind, parts[0], parts[0].shape[1:]
     if kind == "turned":
         return x.T
     if kind == "minus_one":
         return x - 1
     if kind == "columns":
-        return np.concatenate(parts, axis=-1)
+        return np.concatenate([part.T for part in parts], axis=-1)
     if kind == "rows":
-        return np.concatenate([part.T for part in parts])
+        return np.concatenate(parts)
     if kind == "heads":
-        rest = x.T.shape[1:]
-        return np.stack([p.T.reshape(tensor.heads, -1, *rest) for p in parts], 1).reshape(-1, *rest)
+        return np.stack([part.reshape(tensor.heads, -1, *rest) for part in parts], 1).reshape(-1, *rest)
     if kind == "pairs":
-        x = x.T
-        return x.reshape(tensor.heads, 2, -1, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
+        return x.reshape(tensor.heads, 2, -1, *rest).swapaxes(1, 2).reshape(x.shape)
     return x
 
 
@@ -125,10 +123,9 @@ def build(
 
 
 def expected_shape(tensor: Tensor, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    first = shapes[tensor.paths[0]]
-    if tensor.kind == "columns":
-        return (*first[:-1], len(tensor.paths) * first[-1])
-    return (len(tensor.paths) * first[-1], *first[:-1]) if tensor.kind not in ("same", "minus_one") else first
+    rows, *rest = shapes[tensor.paths[0]]
+    rows *= len(tensor.paths)
+    return (*rest, rows) if tensor.kind in ("turned", "columns") else (rows, *rest)
 
 
 def huggingface_tensors(c: DecoderConfig, family: str) -> list[Tensor]:
@@ -149,7 +146,7 @@ def huggingface_tensors(c: DecoderConfig, family: str) -> list[Tensor]:
         file, tree = f"model.layers.{i}", f"layers.{i}"
         table += [Tensor(f"{file}.{n}.weight", (f"{tree}.{path}.weight",), scale) for n, path in norms.items()]
         for n, path in LAYER_LINEARS.items():
-            table.append(Tensor(f"{file}.{n}.weight", (f"{tree}.{path}.weight",), "turned"))
+            table.append(Tensor(f"{file}.{n}.weight", (f"{tree}.{path}.weight",)))
             if has_bias(c, path):
                 table.append(Tensor(f"{file}.{n}.bias", (f"{tree}.{path}.bias",)))
     return table + output_tensors(c, "lm_head.weight")
@@ -173,7 +170,7 @@ def has_bias(c: DecoderConfig, path: str) -> bool:
 
 
 def output_tensors(c: DecoderConfig, name: str) -> list[Tensor]:
-    return [] if c.tied else [Tensor(name, ("output.weight",), "turned")]
+    return [] if c.tied else [Tensor(name, ("output.weight",))]
 
 
 def qkv(tree: str, leaf: str) -> tuple[str, ...]:
@@ -181,15 +178,17 @@ def qkv(tree: str, leaf: str) -> tuple[str, ...]:
 
 
 def gpt2_tensors(c: DecoderConfig) -> list[Tensor]:
-    """GPT-2's linear weights are already ``[inputs, outputs]``; query, key and value stand side by side."""
+    """GPT-2's linear weights are ``[inputs, outputs]``; query, key and value stand side by side."""
     table = [Tensor("transformer.wte.weight", ("embedding",)), Tensor("transformer.wpe.weight", ("positions",))]
     table += [Tensor(f"transformer.ln_f.{leaf}", (f"norm.{leaf}",)) for leaf in ("weight", "bias")]
-    names = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm", "attn.c_proj": "attention.out"}
-    names |= {"mlp.c_fc": "feed_forward.up", "mlp.c_proj": "feed_forward.down"}
+    norms = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm"}
+    linears = {"attn.c_proj": "attention.out", "mlp.c_fc": "feed_forward.up", "mlp.c_proj": "feed_forward.down"}
     for i in range(c.num_layers):
-        for leaf in ("weight", "bias"):
-            table.append(Tensor(f"transformer.h.{i}.attn.c_attn.{leaf}", qkv(f"layers.{i}", leaf), "columns"))
-            table += [Tensor(f"transformer.h.{i}.{n}.{leaf}", (f"layers.{i}.{p}.{leaf}",)) for n, p in names.items()]
+        file, tree = f"transformer.h.{i}", f"layers.{i}"
+        for leaf, kind in (("weight", "turned"), ("bias", "same")):
+            table.append(Tensor(f"{file}.attn.c_attn.{leaf}", qkv(tree, leaf), "columns"))
+            table += [Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",)) for n, p in norms.items()]
+            table += [Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",), kind) for n, p in linears.items()]
     return table + output_tensors(c, "lm_head.weight")
 
 
@@ -206,8 +205,7 @@ def neox_tensors(c: DecoderConfig) -> list[Tensor]:
             if leaf == "weight" or c.qkv_bias:
                 name = f"{file}.attention.query_key_value.{leaf}"
                 table.append(Tensor(name, qkv(tree, leaf), "heads", c.num_heads))
-            kind = "turned" if leaf == "weight" else "same"
             for n, p in linears.items():
                 if leaf == "weight" or has_bias(c, p):
-                    table.append(Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",), kind))
+                    table.append(Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",)))
     return table + output_tensors(c, "embed_out.weight")

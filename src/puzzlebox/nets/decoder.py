@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.nets.linear import Linear, linear
+from puzzlebox.nets.linear import Linear, linear, product
 from puzzlebox.types import Array, Key
 
 ACTIVATIONS = {
@@ -171,7 +171,7 @@ class Decoder(eqx.Module):
 
     def logits(self, x: Array) -> Array:
         """``[..., width]`` -> ``[..., V]``, in at least float32."""
-        logits = x @ self.embedding.T if self.output is None else self.output(x)
+        logits = product(x, self.embedding) if self.output is None else self.output(x)
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         cap = self.config.logit_softcap
         return cap * jnp.tanh(logits / cap) if cap else logits
