@@ -79,7 +79,7 @@ class MuZero(eqx.Module):
     """Tree search on a learned model, for discrete actions and board games."""
 
     env: Any
-    steps: int = param(50_000, "environment steps of the whole training", low=1)
+    steps: int = param(100_000, "environment steps of the whole training", low=1)
     num_envs: int = param(32, "parallel worlds", low=1)
     num_steps: int = param(4, "steps per world and iteration", low=1)
     num_simulations: int = param(16, "moves that the search tries out in its model before each step", low=1)
