@@ -18,7 +18,7 @@ from puzzlebox.run.train import resume, train
 
 
 def test_cartpole_is_being_learned(tmp_path):
-    """A quarter of the training that docs/algorithms/muzero.md shows, with two of its seeds; a random policy gets 22."""
+    """A quarter of the training in docs/algorithms/muzero.md, with two of its seeds; a random policy gets 22."""
     figures = train("muzero", "CartPole-v1", seeds=2, steps=25_000, run=tmp_path / "run", quiet=True, episodes=20)
     print(figures["seconds"], figures["greedy"]["returns"])
     assert figures["return_mean"] >= 150
