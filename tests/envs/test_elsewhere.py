@@ -13,6 +13,7 @@ from puzzlebox.errors import UsageError
     ("name", "there"),
     [
         ("CartPole", "did you mean CartPole-v1?"),
+        ("CartPole-v9", "did you mean CartPole-v1?"),
         ("FrozenLake-v1", "did you mean gym:FrozenLake-v1?"),
         ("LunarLander", "did you mean gym:LunarLander?"),
         ("chess", "did you mean pgx:chess?"),

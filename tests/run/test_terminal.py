@@ -101,7 +101,7 @@ def talker(tmp_path_factory):
     decoder = jax.tree.map(lambda x: jnp.zeros_like(x) if eqx.is_array(x) else x, Decoder(config, jax.random.key(0)))
     ones = lambda d: (d.embedding, d.norm.weight)  # noqa: E731
     decoder = eqx.tree_at(ones, decoder, jax.tree.map(jnp.ones_like, ones(decoder)))
-    decoder = eqx.tree_at(lambda d: d.output.weight, decoder, decoder.output.weight.at[:, ord("a")].set(1.0))
+    decoder = eqx.tree_at(lambda d: d.output.weight, decoder, decoder.output.weight.at[ord("a")].set(1.0))
     path = tmp_path_factory.mktemp("models") / "talker"
     save_decoder(decoder, path)
     template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"

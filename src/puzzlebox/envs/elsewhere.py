@@ -12,6 +12,7 @@ from puzzlebox.envs.text import TASKS
 from puzzlebox.errors import UsageError, unknown
 
 ATARI = re.compile(r"^(ALE/)?(?P<game>\w+?)(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$")
+VERSION = re.compile(r"-v\d+$")
 MOST = 8  # console games that begin alike
 
 
@@ -19,7 +20,8 @@ def unknown_environment(name: str, known: Iterable[str]) -> UsageError:
     """The error for a world that does not exist: the same name behind a prefix, or the nearest of those ``known``."""
     if name in TASKS:
         return UsageError(f"{name} is a task for language models, not a world")
-    ours = [option for option in known if option.rpartition("-v")[0] == name]
+    base = VERSION.sub("", name)
+    ours = [option for option in known if VERSION.search(option) and VERSION.sub("", option) == base]
     if there := ours or behind_prefix(name):
         return UsageError(f"unknown environment '{name}'; did you mean {' or '.join(there)}?")
     return unknown("environment", name, known)
@@ -31,7 +33,7 @@ def behind_prefix(name: str) -> list[str]:
     from puzzlebox.envs.games import pgx_game
 
     registered = [known for known, spec in gymnasium.registry.items() if "ale_py" not in str(spec.entry_point)]
-    base = re.sub(r"-v\d+$", "", name)
+    base = VERSION.sub("", name)
     of_gymnasium = {name} & set(registered) or {base} & {known.rpartition("-v")[0] for known in registered}
     there = [f"gym:{found}" for found in of_gymnasium]
     word = snake(match["game"]) if (match := ATARI.match(name)) else ""
