@@ -140,7 +140,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("sft", "arith"): {"steps": 2500, "learning_rate": 3e-3, "batch_size": 16, "num_examples": 30_000},
     ("ppo_lm", "arith"): {"steps": 60, "num_prompts": 128, "learning_rate": 1e-4, "kl_coef": 0.01},
-    ("grpo", "arith"): {"steps": 80, "learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
+    ("grpo", "arith"): {"steps": 160, "learning_rate": 2e-4, "num_prompts": 32, "num_minibatches": 4},
     ("rloo", "arith"): {"learning_rate": 3e-4, "num_prompts": 32, "group_size": 8},
     ("remax", "arith"): {"steps": 60, "learning_rate": 3e-4, "num_prompts": 256},
     ("star", "arith"): {"steps": 8, "num_problems": 2048, "learning_rate": 1e-3, "updates": 200, "growth": 1.0},
