@@ -8,7 +8,7 @@ import pytest
 
 from puzzlebox.cli import main
 from puzzlebox.errors import UsageError
-from puzzlebox.run import memory
+from puzzlebox.run import memory, preflight
 
 KEY = jax.random.key(0)
 
@@ -26,6 +26,8 @@ def test_a_program_that_cannot_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device=None: (3_999, "this machine"))
     with pytest.raises(UsageError, match=r"needs 4 kB .* this machine has 4 kB left; try fewer --seeds"):
         memory.fits(compiled)
+    with pytest.raises(UsageError, match=r"an update needs 4 kB .* left; try --batch-size"):
+        memory.fits(compiled, "an update", "model and batch", preflight.WAY_OUT)
 
 
 def test_what_the_agents_hold_is_counted_by_hand(monkeypatch):
