@@ -23,6 +23,9 @@ def test_a_program_that_cannot_fit_is_refused(monkeypatch):
     )
     monkeypatch.setattr(memory, "available", lambda device=None: (4_000, "this machine"))
     assert "takes 4 kB beside the 7 kB" in memory.fits(compiled)
+    monkeypatch.setattr(memory, "available", lambda device=None: (7_999, "this machine"))
+    with pytest.raises(UsageError, match=r"needs 8 kB beside the 14 kB"):
+        memory.fits(compiled, devices=2)
     monkeypatch.setattr(memory, "available", lambda device=None: (3_999, "this machine"))
     with pytest.raises(UsageError, match=r"needs 4 kB .* this machine has 4 kB left; try fewer --seeds"):
         memory.fits(compiled)

@@ -34,7 +34,7 @@ def behind_prefix(name: str) -> list[str]:
 
     registered = [known for known, spec in gymnasium.registry.items() if "ale_py" not in str(spec.entry_point)]
     base = VERSION.sub("", name)
-    of_gymnasium = {name} & set(registered) or {base} & {known.rpartition("-v")[0] for known in registered}
+    of_gymnasium = {name} & set(registered) or {base} & {VERSION.sub("", known) for known in registered}
     there = [f"gym:{found}" for found in of_gymnasium]
     word = snake(match["game"]) if (match := ATARI.match(name)) else ""
     listed = {"minatar": minatar.GAMES, "pgx": pgx_game.GAMES}

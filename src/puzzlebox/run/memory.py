@@ -33,13 +33,18 @@ def fits(
     held: str = "networks, worlds and memory",
     way_out: str = WAY_OUT,
     device: jax.Device | None = None,
+    devices: int = 1,
 ) -> str:
-    """One line about the memory that a compiled program takes beside its arguments; UsageError where there is less."""
+    """One line about the memory that a compiled program takes beside its arguments; UsageError where there is less.
+
+    A program tells what one device takes of it; ``devices`` of a CPU, its cores, share one memory.
+    """
     memory = compiled.memory_analysis()
     if memory is None:
         return "this device does not tell the memory of a compiled program"
-    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    beside = f"beside the {size(memory.argument_size_in_bytes)} of {held}"
+    shared = devices if (device or jax.devices()[0]).platform == "cpu" else 1
+    needed = shared * (memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+    beside = f"beside the {size(shared * memory.argument_size_in_bytes)} of {held}"
     most, where = available(device)
     if most is not None and needed > most:
         raise UsageError(

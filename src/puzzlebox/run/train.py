@@ -269,7 +269,7 @@ def _train(
             state = started(agents.algorithm, config["env"], agents.start())
         advance = agents.compile(state)
         if isinstance(agents, Agents):
-            memory.fits(advance)
+            memory.fits(advance, devices=agents.mesh.size)
         jax.block_until_ready(state)
         compile_seconds = time.perf_counter() - began
         steps, seconds_before = progress["steps"], progress["seconds"]
