@@ -18,7 +18,7 @@ import pytest
 import puzzlebox
 from puzzlebox import cli
 from puzzlebox.acting.judge import Judge
-from puzzlebox.algorithms import ALGORITHMS, algorithm_class
+from puzzlebox.algorithms import ALGORITHMS, algorithm_class, of_language
 from puzzlebox.algorithms.language import common
 from puzzlebox.commands import COMMANDS as COMMANDS_THERE_ARE
 from puzzlebox.data.dataset_files import SUFFIXES
@@ -40,7 +40,7 @@ SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(puzzlebox [^`]+)`")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
-LANGUAGE = [name for name in ALGORITHMS if train.is_language(algorithm_class(name))]
+LANGUAGE = [name for name in ALGORITHMS if of_language(name)]
 OTHERS = [name for name in ALGORITHMS if name not in LANGUAGE]
 
 

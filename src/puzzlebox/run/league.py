@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.algorithms import algorithm_class
+from puzzlebox.algorithms import algorithm_class, of_language
 from puzzlebox.data.text_worlds import is_text, make_text
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.fields import params
@@ -22,7 +22,7 @@ from puzzlebox.run.judges import verifier
 from puzzlebox.run.language_evaluation import accuracy_figures, judged, verifies
 from puzzlebox.run.report import plural
 from puzzlebox.run.subjects import Subject, open_subject
-from puzzlebox.run.train import configure, is_language, resume, train
+from puzzlebox.run.train import configure, resume, train
 from puzzlebox.run.winrate import meet
 
 DEFAULT = ("grpo", "rloo", "remax", "ppo_lm", "dpo", "ipo", "kto", "online_dpo", "spin", "star")
@@ -80,7 +80,7 @@ def plan(
     used: set[str] = set()
     for name in algorithms:
         kind = algorithm_class(name)
-        if not is_language(kind):
+        if not of_language(name):
             raise UsageError(f"{name} trains no language model; leave it out of the league")
         values = {option: value for option, value in options.items() if option in params(kind)}
         used |= set(values)

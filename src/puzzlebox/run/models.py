@@ -144,13 +144,13 @@ def load_judge(name: str) -> Judge:
 
 def trained(path: Path, agent: int) -> tuple[Any, str]:
     """The policy of one agent of a run of a language algorithm, from its newest checkpoint; the algorithm's name."""
-    from puzzlebox.algorithms import algorithm_class
+    from puzzlebox.algorithms import of_language
     from puzzlebox.run import checkpoint
     from puzzlebox.run.directory import Run
-    from puzzlebox.run.train import build, is_language
+    from puzzlebox.run.train import build
 
     run = Run.open(path)
-    if not is_language(algorithm_class(run.config["algorithm"])):
+    if not of_language(run.config["algorithm"]):
         raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     agents = build(run.config)
     if agent >= agents.num_agents:

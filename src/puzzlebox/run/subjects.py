@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from puzzlebox.acting.judge import Judge
-from puzzlebox.algorithms import algorithm_class
+from puzzlebox.algorithms import of_language
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
 from puzzlebox.run import checkpoint
@@ -69,11 +69,9 @@ def open_subject(name: str | Path, judges: bool = False) -> Subject:
 
 def writes(name: str | Path) -> bool:
     """Whether ``name`` is a language model, or a run that trains one."""
-    from puzzlebox.run.train import is_language
-
     path, base = Path(name), str(name).partition(",")[0]
     if is_run(path):
-        return is_language(algorithm_class(read_config(path)["algorithm"]))
+        return of_language(read_config(path)["algorithm"])
     return base in ("new", "smollm2") or base.endswith(".gguf") or (Path(base) / "config.json").is_file()
 
 

@@ -120,9 +120,8 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
         raise UsageError(f"seeds is {seeds}; it must be at least 1" + f" and at most {MOST_SEEDS}" * (seeds > 1))
     if not 0 <= seed <= 2**32 - 1 - seeds:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1 - seeds}")
-    kind = algorithm_class(algorithm)
-    check_kind(algorithm, kind, env)
-    fields = params(kind)
+    fields = params(algorithm_class(algorithm))
+    check_kind(algorithm, env)
     values, sweep = preset(algorithm, env), {}
     for name, value in hyperparameters.items():
         if name not in fields:
@@ -130,9 +129,9 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
         values[name], several = read_values(name, fields[name], value)
         if several:
             sweep[name] = several
-    if sweep and is_language(kind):
+    if sweep and of_language(algorithm):
         raise UsageError(f"{next(iter(sweep))} cannot be swept for {algorithm}; train once per value")
-    instance = make_instance(kind, env, values)
+    instance = make_instance(algorithm, env, values)
     for name, several in sweep.items():
         for value in several:
             dataclasses.replace(instance, **{name: value})
@@ -175,23 +174,19 @@ def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, l
     return (tuple(value) if isinstance(field.default, tuple) else value), []
 
 
-def is_language(kind: Any) -> bool:
-    """Whether an algorithm trains a language model."""
-    return kind.__module__.startswith("puzzlebox.algorithms.language.")
-
-
-def check_kind(algorithm: str, kind: Any, env: str) -> None:
+def check_kind(algorithm: str, env: str) -> None:
     """Raises UsageError where a world meets a language algorithm, or a text task one that is none."""
-    if is_text(env) and not is_language(kind):
+    if is_text(env) and not of_language(algorithm):
         raise UsageError(f"{env} is a task for language models, which {algorithm} does not train; see: puzzlebox list")
-    if is_language(kind) and not is_text(env):
+    if of_language(algorithm) and not is_text(env):
         base = env.partition(",")[0]
         raise unknown("language task", base, [*TASKS, "reasoning:NAME", "FILE.jsonl"])
 
 
-def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
+def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
     """The algorithm on its world, or on its task with the model it starts from."""
-    if is_language(kind):
+    kind = algorithm_class(algorithm)
+    if of_language(algorithm):
         model = values.get("model", params(kind)["model"].default)
         task = make_text(env)
         if values.get("reward_model"):
@@ -205,16 +200,16 @@ def make_instance(kind: Any, env: str, values: dict[str, Any]) -> Any:
 
 def build(config: dict[str, Any]) -> Any:
     """The agents a config describes: `Agents`, or `LanguageAgents` for a language algorithm."""
-    kind = algorithm_class(config["algorithm"])
-    fields = params(kind)
-    values = ADDED.get(config["algorithm"], {}) | config["hyperparameters"]
+    algorithm = config["algorithm"]
+    fields = params(algorithm_class(algorithm))
+    values = ADDED.get(algorithm, {}) | config["hyperparameters"]
     if set(values) != set(fields):
         changed = ", ".join(sorted(set(values) ^ set(fields)))
-        raise UsageError(f"this run was made by another version of {config['algorithm']}: it differs in {changed}")
+        raise UsageError(f"this run was made by another version of {algorithm}: it differs in {changed}")
     values = {n: tuple(v) if isinstance(fields[n].default, tuple) else v for n, v in values.items()}
-    instance = make_instance(kind, config["env"], values)
+    instance = make_instance(algorithm, config["env"], values)
     seeds = [agent["seed"] for agent in config["agents"]]
-    if is_language(kind):
+    if of_language(algorithm):
         return LanguageAgents(instance, seeds)
     return Agents(instance, seeds, {n: np.array([a[n] for a in config["agents"]]) for n in config["sweep"]})
 
