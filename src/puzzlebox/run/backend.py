@@ -66,3 +66,10 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     device = jax.devices()[0]
     return {"device": device.device_kind, "platform": device.platform, "devices": jax.device_count(), "cores": cores()}
+
+
+def described() -> str:
+    """The machine and the software, in a line for a page."""
+    device, count = hardware()["device"], cores()
+    software = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"{device}, {count} core{'s' * (count > 1)}. {software}."

@@ -59,7 +59,7 @@ def draw(world: Any, played: tuple[Any, Any, Any], title: str, most: int) -> Fil
         last = t == shown
         if film.wants(last):
             state = jax.tree.map(lambda leaf, t=t: leaf[t], states)
-            caption = f"{t / world.frames_per_second:.1f} s · paid {reward[:t].sum():.1f}"
+            caption = f"{t / world.frames_per_second:.1f} s · paid {reward[:t].sum().round(1) + 0.0:.1f}"
             film.add(world.render(state), caption, last=last)
         film.tick()
     return film

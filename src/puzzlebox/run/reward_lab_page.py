@@ -73,10 +73,8 @@ def write(
         Tile(f"{setting['completion_rate']:.0%}", f"completed: {setting['title'].lower()}")
         for setting in settings.values()
     ]
-    hardware = backend.hardware()
-    software = ", ".join(f"{name} {version}" for name, version in backend.versions().items())
     foot = [
-        f"{hardware['device']}, {hardware['cores']} cores. {software}.",
+        backend.described(),
         f"Made by puzzlebox reward-lab{quick} on {time.strftime('%Y-%m-%d at %H:%M')}; figures as data: summary.json.",
     ]
     lead = ["The reward says what is wanted. The agent does what is paid."]

@@ -144,7 +144,6 @@ def tell(console: Console, mark: str, words: str, style: str = "") -> None:
 
 def write_report(folder: Path, sections: list[Section], tiles: list[Tile], seconds: float, quick: bool) -> None:
     """The page as far as the tour has come."""
-    versions, hardware = backend.versions(), backend.hardware()
     claims = [check.holds for section in sections for check in section.checks]
     failed = [section.title for section in sections if not holds(section)]
     lead = [
@@ -155,9 +154,8 @@ def write_report(folder: Path, sections: list[Section], tiles: list[Tile], secon
         f"claims hold. Every picture says how it was made and which command makes it again.",
     ]
     lead += [f"Failed: {', '.join(failed)}. See there."] if failed else []
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
     foot = [
-        f"{hardware['device']}, {hardware['cores']} cores. {software}.",
+        backend.described(),
         f"Made by puzzlebox tour{' --quick' if quick else ''} on {time.strftime('%Y-%m-%d at %H:%M')}. "
         "The figures as data: summary.json beside this page; the runs lie in the chapters' folders.",
     ]
