@@ -25,6 +25,7 @@ OFFSETS = {"N": (0, -1), "E": (1, 0), "S": (0, 1), "W": (-1, 0)}
 COMPASS = {"N": "#4477aa", "E": "#ccbb44", "S": "#ee6677", "W": "#228833"}
 VALUES = colormaps["viridis"]
 DETAILED = 600  # cells up to which each one gets its arrow and number
+WIDE = 1.25  # inches: the side of a cell that shows one thing per action
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -54,7 +55,7 @@ def value_picture(layout: Layout, values: np.ndarray, title: str = "Value") -> F
 
 def q_picture(layout: Layout, q_values: np.ndarray, title: str = "Action values") -> Figure:
     """Four triangles per cell, one per action, coloured by its value; the best is written in bold. [S, U]."""
-    figure, (axes,) = _figure(layout, 1, colour_bar=True, cell=1.25)
+    figure, (axes,) = _figure(layout, 1, colour_bar=True, cell=WIDE)
     scale = _scale(q_values.max(-1)[_inside(layout)], below=0.5)
     if len(q_values) > DETAILED:
         draw_values(axes, layout, q_values.max(-1))
@@ -74,7 +75,7 @@ def model_picture(layout: Layout, visits: np.ndarray, transition: np.ndarray, ti
     ``visits`` [S, U] counts; ``transition`` [S, U, S] estimated probabilities. Every action starts at its own side of
     the cell; an arrow's width is its probability, a dot a move that stays. What was never tried is left blank.
     """
-    figure, (axes,) = _figure(layout, 1, colour_bar=True, cell=1.25)
+    figure, (axes,) = _figure(layout, 1, colour_bar=True, cell=WIDE)
     per_state = np.asarray(visits, float).sum(-1)
     shaded = np.where(per_state > 0, np.log10(np.maximum(per_state, 1)), np.nan)
     scale = Normalize(0, max(1.0, float(np.nanmax(shaded)) if np.isfinite(shaded).any() else 1.0))
@@ -151,7 +152,7 @@ def draw_values(axes: Axes, layout: Layout, values: np.ndarray, numbers: str = "
     _draw_board(axes, layout, floor=False, letters=len(values) <= DETAILED)
     if len(values) <= DETAILED:
         width = len(layout.rows[0])
-        size = float(np.clip(60 / width, 5.5, 9.5)) * (1.0 if numbers == "centre" else 0.8)
+        size = _letter_size(layout) * (1.0 if numbers == "centre" else 0.75)
         for state in np.flatnonzero(inside):
             row, column = divmod(int(state), width)
             x, y = (column, row) if numbers == "centre" else (column + 0.46, row + 0.43)
@@ -160,9 +161,19 @@ def draw_values(axes: Axes, layout: Layout, values: np.ndarray, numbers: str = "
     return scale
 
 
+def _cell_size(layout: Layout, wanted: float = 0.9) -> float:
+    """The side of a cell in inches."""
+    return min(wanted, 9.0 / max(len(layout.rows), len(layout.rows[0])))
+
+
+def _letter_size(layout: Layout, cell: float = 0.9, share: float = 1.0) -> float:
+    """In points: a number of five characters, such as −12.5, nearly fills ``share`` of a cell's width."""
+    return min(11.0, share * 72 * _cell_size(layout, cell) / 3.8)
+
+
 def _figure(layout: Layout, count: int, colour_bar: bool = False, cell: float = 0.9) -> tuple[Figure, list[Axes]]:
     height, width = len(layout.rows), len(layout.rows[0])
-    size = min(cell, 9.0 / max(width, height))
+    size = _cell_size(layout, cell)
     figure = Figure(
         figsize=(count * max(2.6, size * width + 0.5) + 0.9 * colour_bar, max(2.2, size * height + 0.7)),
         layout="constrained",
@@ -252,14 +263,13 @@ def _draw_triangle(
     colour = _light(VALUES)(scale(q_row[action]))
     axes.add_patch(Polygon(corners, facecolor=colour, edgecolor="white", linewidth=0.8, zorder=2))
     best = q_row[action] >= q_row.max() - 1e-7 * max(1.0, float(np.abs(q_row).max()))
-    size = float(np.clip(55 / len(layout.rows[0]), 4.5, 7.5))
     axes.text(
         column + 0.31 * right,
         row + 0.33 * down,
         _short(q_row[action]),
         ha="center",
         va="center",
-        fontsize=size,
+        fontsize=_letter_size(layout, WIDE, share=0.38),
         color=INK,
         weight="bold" if best else "normal",
         zorder=3,
