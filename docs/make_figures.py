@@ -78,6 +78,8 @@ def shrink(source: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
+    if unknown := set(wanted) - {path.stem for path in [README, *DOCS.rglob("*.md")]}:
+        sys.exit(f"no such page: {', '.join(sorted(unknown))}; a page is named without its folder and .md")
     for path in sorted(DOCS.rglob("*.md")):
         if not wanted or path.stem in wanted:
             make(path)
