@@ -153,7 +153,7 @@ def test_a_cross_table(capsys):
     [
         (["random"], {}, "two players or more"),
         (["random", "random"], {}, "random is named twice"),
-        (["random", "perfect"], {"game": ""}, "none of random, perfect is a run"),
+        (["random", "perfect"], {"game": ""}, "no run among random, perfect, so say"),
         (["random", "perfect"], {"game": "CartPole-v1"}, "CartPole-v1 is no game for two players"),
         (["random", "perfect"], {"games": 0}, "games is 0"),
         (["random", "perfect"], {"opening_plies": -1}, "opening-plies is -1"),

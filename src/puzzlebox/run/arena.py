@@ -118,13 +118,13 @@ def rate(rows: list[dict[str, Any]], names: list[str]) -> dict[str, dict[str, An
     }
 
 
-def game_of(names: list[str]) -> str:
+def game_of(names: list[str], way_out: str = "say what they shall play: --game connect_four") -> str:
     """The game that the first run among ``names`` was trained on; raises UsageError where none is a run."""
     for name in names:
         path = Path(read_name(name)[0]) if "," in name else Path(name)
         if (path / "config.json").is_file():
             return str(Run.open(path).config["env"])
-    raise UsageError(f"none of {', '.join(names)} is a run, so say what they shall play: --game connect_four")
+    raise UsageError(f"there is no run among {', '.join(names)}, so {way_out}")
 
 
 def make_game(env: str) -> Game:

@@ -40,7 +40,8 @@ def uci(name: str, read: TextIO, write: TextIO, *, simulations: int | None = Non
 
     Raises UsageError for a player that does not play chess.
     """
-    env = GAMES[0] if name.partition(":")[0] in ("random", "mcts") else game_of([name])
+    way_out = f"give one of {' or '.join(GAMES)}, mcts:1000 or random"
+    env = GAMES[0] if name.partition(":")[0] in ("random", "mcts") else game_of([name], way_out)
     if env not in GAMES:
         raise UsageError(f"{name} was trained on {env}; UCI is spoken by players of {' and '.join(GAMES)}")
     game = make_game(env)
