@@ -22,6 +22,7 @@ def finish(process):
     """What the process printed as JSON once it has ended, and ended well."""
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
+    assert "leaked" not in err  # nanobind's words where a simulator is still open at the end
     return json.loads(out)
 
 

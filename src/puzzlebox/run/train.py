@@ -103,15 +103,16 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
         opened.cut_metrics(0)
         return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
     state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
-    if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
-        state = restart_worlds(agents, state, progress["steps"])
-        notes.append(
-            f"{opened.config['env']} runs in a simulator whose inner state cannot be saved; it was started again: "
-            f"all worlds start new episodes at step {progress['steps']}; "
-            "networks, optimiser, replay and random numbers continue"
-        )
     opened.cut_metrics(progress["steps"])
-    return _train(opened, agents, state, progress, checkpoint_every, quiet, notes)
+    with host_errors(), temporary_worlds():
+        if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
+            state = restart_worlds(agents, state, progress["steps"])
+            notes.append(
+                f"{opened.config['env']} runs in a simulator whose inner state cannot be saved; it was started again: "
+                f"all worlds start new episodes at step {progress['steps']}; "
+                "networks, optimiser, replay and random numbers continue"
+            )
+        return _train(opened, agents, state, progress, checkpoint_every, quiet, notes)
 
 
 def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
