@@ -13,10 +13,20 @@ from __future__ import annotations
 import math
 
 import equinox as eqx
+import gymnasium
 import jax
 import jax.numpy as jnp
 
+from puzzlebox.errors import UsageError
 from puzzlebox.types import Array, Key
+
+
+def require_board(space: gymnasium.Space) -> None:
+    """Raises UsageError where what is seen is no board of height × width × planes, which conv needs."""
+    if len(space.shape or ()) != 3:
+        raise UsageError(
+            f"network is conv, which needs a board of height × width × planes; this world shows {space.shape}: take mlp"
+        )
 
 
 class Layer(eqx.Module):
@@ -55,9 +65,10 @@ class Block(eqx.Module):
         self.second = Layer(inputs, width, key=second_key, gain=0.0)
         self.conv = conv
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, between: Array | float = 0.0) -> Array:
+        """``between`` is added to what the first layer gives."""
         see = patches if self.conv else lambda x: x
-        return jax.nn.relu(x + self.second(see(jax.nn.relu(self.first(see(x))))))
+        return jax.nn.relu(x + self.second(see(jax.nn.relu(self.first(see(x)) + between))))
 
 
 class BoardNetwork(eqx.Module):

@@ -1,7 +1,10 @@
 """MuZero's three networks: what is seen becomes a state, a state and an action the next one, a state a judgement.
 
-Source: Schrittwieser et al. 2020 (arXiv 1911.08265), appendices F and G. Departure: perceptrons, with the dynamics as a
-change of the state, in the place of residual towers: the boards and worlds that a CPU learns are small.
+Source: Schrittwieser et al. 2020 (arXiv 1911.08265), appendices F and G. `WorldModel` is made of perceptrons, its
+dynamics a change of the state; in `BoardModel` states are boards too, and convolved.
+
+Departures: perceptrons, or a residual block or two without batch normalisation, in the place of towers of sixteen; what
+an action does where on a board is learned, in the place of planes that tell it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from puzzlebox.nets.board import Block, Layer, patches
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.types import Array, Key
 
@@ -52,10 +56,86 @@ class WorldModel(eqx.Module):
         return policy, value
 
 
-def scale(state: Array) -> Array:
+class Head(eqx.Module):
+    """Board ``[..., H, W, C]`` -> ``[..., outputs]``: every square and the largest of each plane, joined by a layer."""
+
+    join: Layer
+    out: Layer
+
+    def __init__(self, shape: tuple[int, int, int], width: int, outputs: int, *, key: Key):
+        height, breadth, planes = shape
+        join_key, out_key = jax.random.split(key)
+        self.join = Layer((height * breadth + 1) * planes, width, key=join_key)
+        self.out = Layer(width, outputs, key=out_key, gain=1e-4)
+
+    def __call__(self, board: Array) -> Array:
+        squares = board.reshape(*board.shape[:-3], -1)
+        seen = jnp.concatenate([squares, board.max(axis=(-3, -2))], axis=-1)
+        return self.out(jax.nn.relu(self.join(seen)))
+
+
+class BoardModel(eqx.Module):
+    """The three networks for boards: observations ``[..., H, W, C]``, states float32 ``[..., H, W, width]`` in [0, 1].
+
+    Representation and dynamics have ``num_blocks`` residual blocks of 3×3 convolutions each.
+    """
+
+    first: Layer
+    look: tuple[Block, ...]
+    acted: Array  # [U, H, W, width], what an action adds within the first block of the dynamics
+    follow: tuple[Block, ...]
+    reward: Head
+    prediction: Head
+    actions: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        actions: int,
+        num_bins: int,
+        *,
+        width: int,
+        num_blocks: int,
+        head_width: int,
+        key: Key,
+    ):
+        first_key, acted_key, reward_key, prediction_key, *keys = jax.random.split(key, 4 + 2 * num_blocks)
+        blocks = tuple(Block(width, True, key=key) for key in keys)
+        state = (*shape[:2], width)
+        self.first = Layer(9 * shape[2], width, key=first_key)
+        self.look, self.follow = blocks[:num_blocks], blocks[num_blocks:]
+        self.acted = jax.random.normal(acted_key, (actions, *state))
+        self.reward = Head(state, head_width, num_bins, key=reward_key)
+        self.prediction = Head(state, head_width, actions + num_bins, key=prediction_key)
+        self.actions = actions
+
+    def represent(self, board: Array) -> Array:
+        """s_0 = h(o): what is seen ``[..., H, W, C]`` -> state ``[..., H, W, width]``."""
+        x = jax.nn.relu(self.first(patches(board)))
+        for block in self.look:
+            x = block(x)
+        return scale(x, axis=(-3, -2, -1))
+
+    def advance(self, state: Array, action: Array) -> tuple[Array, Array]:
+        """(s', reward logits ``[..., num_bins]``) = g(s, a): ``state [..., H, W, width]``, ``action`` int ``[...]``."""
+        x = self.follow[0](state, self.acted[action])
+        for block in self.follow[1:]:
+            x = block(x)
+        return scale(x, axis=(-3, -2, -1)), self.reward(x)
+
+    def predict(self, state: Array) -> tuple[Array, Array]:
+        """(policy logits ``[..., U]``, value logits ``[..., num_bins]``) = f(s)."""
+        policy, value = jnp.split(self.prediction(state), [self.actions], axis=-1)
+        return policy, value
+
+
+Model = WorldModel | BoardModel
+
+
+def scale(state: Array, axis: int | tuple[int, ...] = -1) -> Array:
     """Each state moved and stretched so that its smallest number is 0 and its largest 1 (appendix G)."""
-    low = state.min(axis=-1, keepdims=True)
-    high = state.max(axis=-1, keepdims=True)
+    low = state.min(axis=axis, keepdims=True)
+    high = state.max(axis=axis, keepdims=True)
     return (state - low) / jnp.maximum(high - low, 1e-5)
 
 

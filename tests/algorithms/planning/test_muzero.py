@@ -1,5 +1,6 @@
 """MuZero: targets by brute force, gradients by hand; tests/learning has the probes."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from puzzlebox.algorithms.planning.muzero import MuZero, Step, targets, unroll
 from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make, probes
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.muzero import WorldModel, scale, scale_gradient
+from puzzlebox.nets.muzero import BoardModel, WorldModel, scale, scale_gradient
 
 
 def window(rows, **columns):
@@ -117,13 +118,21 @@ def test_states_are_scaled_and_half_the_gradient_passes():
     assert (float(value), float(gradient)) == (9.0, 3.0)
 
 
-@pytest.fixture(scope="module")
-def net():
-    return WorldModel(3, 4, (8,), 2, 5, key=jax.random.key(0))
+@pytest.fixture(scope="module", params=["mlp", "conv"])
+def net(request):
+    """Networks whose weights are all at work: those that start at zero too."""
+    if request.param == "mlp":
+        return WorldModel(3, 4, (8,), 2, 5, key=jax.random.key(0))
+    net = BoardModel((3, 4, 2), 2, 5, width=4, num_blocks=2, head_width=8, key=jax.random.key(0))
+    return jax.tree.map(lambda w: w + 0.1 * jax.random.normal(jax.random.key(1), w.shape), net)
+
+
+def seen_by(net, count):
+    return jax.random.normal(jax.random.key(1), (count, 3) if isinstance(net, WorldModel) else (count, 3, 4, 2))
 
 
 def test_unrolling_is_one_step_after_another(net):
-    x, action = jax.random.normal(jax.random.key(1), (6, 3)), jnp.array([[0, 1, 0, 1, 0, 1], [1, 1, 0, 0, 1, 0]])
+    x, action = seen_by(net, 6), jnp.array([[0, 1, 0, 1, 0, 1], [1, 1, 0, 0, 1, 0]])
     policies, values, rewards = unroll(net, x, action)
     assert (policies.shape, values.shape, rewards.shape) == ((3, 6, 2), (3, 6, 5), (2, 6, 5))
     state = net.represent(x)
@@ -139,7 +148,7 @@ def test_unrolling_is_one_step_after_another(net):
 
 def test_every_unrolled_step_halves_the_gradient_that_reaches_the_first_state(net):
     """Held against the chain of Jacobians without halving: the second reward's gradient is a quarter of it."""
-    x, action = jax.random.normal(jax.random.key(1), (1, 3)), jnp.array([[0], [1]])
+    x, action = seen_by(net, 1), jnp.array([[0], [1]])
 
     def plain(x):
         state, _ = net.advance(net.represent(x), action[0])
@@ -149,8 +158,24 @@ def test_every_unrolled_step_halves_the_gradient_that_reaches_the_first_state(ne
     np.testing.assert_allclose(halved, jax.grad(plain)(x) / 4, rtol=1e-4, atol=1e-8)
 
 
+def test_an_action_acts_where_it_adds_to_the_board():
+    """Behind it is one 3×3 convolution: what is added to one square changes that square and its neighbours alone."""
+    net = BoardModel((7, 7, 1), 2, 5, width=4, num_blocks=1, head_width=8, key=jax.random.key(0))
+    net = jax.tree.map(lambda w: w + 0.1 * jax.random.normal(jax.random.key(1), w.shape), net)
+    acted = jnp.zeros((2, 7, 7, 4)).at[1, 0, 0].set(5.0)
+    net = eqx.tree_at(lambda net: net.acted, net, acted)
+    state = net.represent(jax.random.normal(jax.random.key(2), (1, 7, 7, 1)))
+    block = net.follow[0]
+    change = np.abs(block(state, net.acted[jnp.array([1])]) - block(state, net.acted[jnp.array([0])])).max(-1)[0]
+    assert change[:2, :2].max() > 0
+    change[:2, :2] = 0
+    assert change.max() == 0
+
+
 def test_bad_requests():
     env = probes.Matching()
+    with pytest.raises(UsageError, match=r"network is conv, which needs a board .* take mlp"):
+        MuZero(make("CartPole-v1"), network="conv")
     with pytest.raises(UsageError, match="capacity is 600"):
         MuZero(env, capacity=600)
     with pytest.raises(UsageError, match="needs discrete actions"):

@@ -18,7 +18,7 @@ from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.data import replay
 from puzzlebox.data.replay import Replay
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.board import BoardNetwork
+from puzzlebox.nets.board import BoardNetwork, require_board
 from puzzlebox.ops import schedules
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.value_losses import squared_error
@@ -51,11 +51,8 @@ def check(name: str, agent: Any) -> None:
     """Raises UsageError for a world that is no game of two, a board that the network cannot read, a small replay."""
     if not isinstance(agent.env, Game):
         raise UsageError(f"{name} plays games with known rules, such as tic_tac_toe; this world is none")
-    if agent.network == "conv" and len(agent.env.observation_space.shape) != 3:
-        raise UsageError(
-            f"network is conv, which needs a board of height × width × planes; this game shows "
-            f"{agent.env.observation_space.shape}: take mlp"
-        )
+    if agent.network == "conv":
+        require_board(agent.env.observation_space)
     if agent.capacity < agent.iteration_steps:
         raise UsageError(f"capacity is {agent.capacity}; it must hold one iteration of {agent.iteration_steps} moves")
 

@@ -6,10 +6,9 @@ search runs on these three, and they learn, unrolled over real stretches of play
 reward, value, and the policy the search arrived at. Worlds of one player and games of two are the same program.
 
 Departures: Gumbel search (Danihelka et al. 2022), which improves the policy with as few as a dozen simulations; plain
-replay instead of a prioritised one; perceptrons; Adam. Reanalysis renews the policies and values *in the replay*, for a
-random part of it in every iteration, so that every later use of them profits; bootstrapped values are the present
-network's. A truncated episode is bootstrapped from
-its true last observation, and nothing behind it is learned.
+replay instead of a prioritised one; small networks; Adam. Reanalysis renews the policies and values *in the replay*,
+for a random part of it in every iteration, so that every later use of them profits; bootstrapped values are then the
+present network's. A truncated episode is bootstrapped from its true last observation, and nothing behind it is learned.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ from puzzlebox.data.replay import Replay
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
+from puzzlebox.nets.board import require_board
 from puzzlebox.nets.heads import features, num_features, require_discrete_actions
-from puzzlebox.nets.muzero import WorldModel, scale_gradient
+from puzzlebox.nets.muzero import BoardModel, Model, WorldModel, scale_gradient
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.returns import n_step_returns
 from puzzlebox.ops.two_hot import expected_value, two_hot
@@ -68,7 +68,7 @@ class Targets(NamedTuple):
 
 
 class State(NamedTuple):
-    net: WorldModel
+    net: Model
     optimiser: optax.OptState
     replay: Replay
     worlds: Any  # Worlds, or Games
@@ -98,12 +98,17 @@ class MuZero(eqx.Module):
     max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)
     value_limit: float = param(300.0, "the largest reward or value the categories reach", low=0.01)
     num_bins: int = param(51, "categories for rewards and values", low=2)
-    width: int = param(64, "numbers in a state of the model", low=2)
-    hidden: tuple[int, ...] = param((128,), "widths of the hidden layers")
+    network: str = param("mlp", "conv sees a board as a picture, mlp as a list", choices=("conv", "mlp"))
+    width: int = param(64, "numbers in a state of the model; of conv: for every square", low=2)
+    hidden: tuple[int, ...] = param((128,), "mlp: widths of the hidden layers")
+    blocks: int = param(1, "conv: residual blocks of representation and dynamics each", low=1)
+    head_width: int = param(64, "conv: numbers in which a head sees the whole board", low=1)
 
     def __check_init__(self):
         check_fields(self)
         require_discrete_actions("muzero", self.env.action_space)
+        if self.network == "conv":
+            require_board(self.env.observation_space)
         num_features(self.env.observation_space)
         needed = self._length + self.num_steps
         if self._rows < needed:
@@ -127,9 +132,7 @@ class MuZero(eqx.Module):
 
     def init(self, key: Key) -> State:
         net_key, worlds_key, key = jax.random.split(key, 3)
-        actions = int(self.env.action_space.n)
-        inputs = num_features(self.env.observation_space)
-        net = WorldModel(inputs, self.width, self.hidden, actions, self.num_bins, key=net_key)
+        net = self._networks(net_key)
         worlds = self._start(worlds_key)
         state = State(net, self._optimiser().init(net), Replay(None, jnp.int32(0)), worlds, key)
         played = jax.eval_shape(self._play, state, key)[1]
@@ -172,7 +175,24 @@ class MuZero(eqx.Module):
             state.net, positions.observation, positions.legal, key, noise=0.0, num_simulations=num_simulations
         )
 
+    def _networks(self, key: Key) -> Model:
+        space, actions = self.env.observation_space, int(self.env.action_space.n)
+        if self.network == "conv":
+            return BoardModel(
+                space.shape,
+                actions,
+                self.num_bins,
+                width=self.width,
+                num_blocks=self.blocks,
+                head_width=self.head_width,
+                key=key,
+            )
+        return WorldModel(num_features(space), self.width, self.hidden, actions, self.num_bins, key=key)
+
     def _features(self, observation: Array) -> Array:
+        """What the networks see: numbers ``[..., F]``, or of conv the board."""
+        if self.network == "conv":
+            return observation.astype(jnp.float32)
         return features(self.env.observation_space, observation)
 
     def _optimiser(self) -> optax.GradientTransformation:
@@ -186,7 +206,7 @@ class MuZero(eqx.Module):
 
     def plan(
         self,
-        net: WorldModel,
+        net: Model,
         observation: Array,
         legal: Array | None,
         key: Key,
@@ -262,7 +282,7 @@ class MuZero(eqx.Module):
         )
         return games, step, metrics
 
-    def _reanalyse(self, net: WorldModel, memory: Replay, key: Key) -> Replay:
+    def _reanalyse(self, net: Model, memory: Replay, key: Key) -> Replay:
         """Searches remembered positions with the present network; their new policies and values replace the old."""
         if self.reanalyse == 0:
             return memory
@@ -301,7 +321,7 @@ class MuZero(eqx.Module):
         )
         return carry, jax.tree.map(jnp.mean, metrics)
 
-    def _stretches(self, net: WorldModel, memory: Replay, key: Key) -> tuple[Step, Array, Array]:
+    def _stretches(self, net: Model, memory: Replay, key: Key) -> tuple[Step, Array, Array]:
         """A batch of play: steps ``[K + n + 1, N]``, the first observations ``[N, ...]``, policies ``[K + 1, N, U]``.
 
         With reanalysis the values that targets are bootstrapped from are those of the present network: those found by
@@ -318,11 +338,11 @@ class MuZero(eqx.Module):
             window = window._replace(value=window.value.at[self.td_steps :].set(self._value(net, later)))
         return window, observation, policy
 
-    def _value(self, net: WorldModel, observation: Array) -> Array:
+    def _value(self, net: Model, observation: Array) -> Array:
         value = net.predict(net.represent(self._features(observation)))[1]
         return expected_value(value, self.value_limit)
 
-    def _loss(self, net: WorldModel, x: Array, action: Array, target: Targets) -> tuple[Array, Metrics]:
+    def _loss(self, net: Model, x: Array, action: Array, target: Targets) -> tuple[Array, Metrics]:
         policies, values, rewards = unroll(net, x, action)
         weight = jnp.concatenate([jnp.ones(1), jnp.full(self.unroll_steps, 1 / self.unroll_steps)])
 
@@ -370,7 +390,7 @@ def targets(window: Step, policy: Array, discount: float, td_steps: int, unroll_
     return Targets(reward, value, policy, known, playing, valued)
 
 
-def unroll(net: WorldModel, x: Array, action: Array) -> tuple[Array, Array, Array]:
+def unroll(net: Model, x: Array, action: Array) -> tuple[Array, Array, Array]:
     """The model's logits along its own states: policy ``[K + 1, N, U]``, value ``[K + 1, N, bins]``, reward ``[K, …]``.
 
     Features ``x [N, F]`` begin, ``action [K, N]`` leads on. Each step passes half of its gradient back to the state
