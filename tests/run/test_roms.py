@@ -45,6 +45,32 @@ def named(title, serial):
     return bytes(content)
 
 
+def test_files_too_large_for_a_rom_are_passed_over(store, tmp_path, capsys):
+    """stable-retro reads 32 MiB and refuses a byte more."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, size in (("film.bin", 2**25 + 1), ("largest.bin", 2**25)):
+        with (folder / name).open("wb") as file:
+            file.truncate(size)
+    (folder / "good.bin").write_bytes(rom())
+    assert main(["roms", "import", str(folder), "--json"]) == 0
+    out = json.loads(capsys.readouterr().out)
+    assert [file["file"] for file in out["imported"] + out["others"]] == ["good.bin", "largest.bin"]
+
+
+def test_a_damaged_zip_is_told_of(store, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "roms.zip", "w") as archive:
+        archive.writestr("sonic.bin", b"0123456789" * 50)
+    packed = (folder / "roms.zip").read_bytes()
+    (folder / "roms.zip").write_bytes(packed.replace(b"01234567890123", b"01234567890124", 1))
+    assert main(["roms", "import", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert "roms.zip: Bad CRC-32 for file 'sonic.bin'; unpack it yourself" in error
+    assert "Traceback" not in error
+
+
 def test_a_known_rom_is_imported_from_a_folder(store, tmp_path, capsys):
     folder = tmp_path / "mine" / "deep"
     folder.mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from puzzlebox.envs.retro_games import SONIC_2, has_rom, library, needed
 from puzzlebox.errors import PuzzleboxError, UsageError
 
-LARGEST = 64 * 2**20  # bytes; stable-retro plays nothing larger
+LARGEST = 32 * 2**20  # bytes; stable-retro reads nothing larger
 TITLE, SERIAL = slice(0x150, 0x180), slice(0x180, 0x18E)  # in the header of a Mega Drive game
 SMD_HEADER, SMD_BLOCK = 512, 0x4000
 
@@ -62,10 +63,18 @@ def contents(directory: Path) -> Iterator[tuple[str, bytes]]:
             raise PuzzleboxError(f"cannot read {path}: {fault.strerror}") from fault
         yield name, content
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.infolist():
-                    if not entry.is_dir() and entry.file_size <= LARGEST:
-                        yield f"{name}/{entry.filename}", archive.read(entry)
+            yield from unpacked(path, name)
+
+
+def unpacked(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
+    """The same of a zip; raises PuzzleboxError for one that is damaged, has a password or is packed by other means."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if not entry.is_dir() and entry.file_size <= LARGEST:
+                    yield f"{name}/{entry.filename}", archive.read(entry)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as fault:
+        raise PuzzleboxError(f"cannot unpack {path}: {fault}; unpack it yourself, or move it elsewhere") from fault
 
 
 def sha1(name: str, content: bytes) -> str:
