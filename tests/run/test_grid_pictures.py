@@ -82,3 +82,14 @@ def test_large_grids_are_images(tmp_path):
     ):
         assert not arrows(figure.axes[0])
         assert pictures.save(figure, tmp_path / f"{number}.png").exists()
+
+
+def test_numbers_have_three_figures_and_fit_their_cells(toy):
+    """A cell of this picture is 0.9 inches wide, 64.8 points; 9.9996 is 10.0, and −0.001 no minus zero."""
+    layout, _ = toy
+    values = np.full(12, -123.456)
+    values[:3] = [-9.9996, 99.96, -0.001]
+    axes = pictures.value_picture(layout, values).axes[0]
+    numbers = [text for text in axes.texts if text.get_text()[-1].isdigit()]
+    assert {text.get_text() for text in numbers} == {"−10.0", "100", "0.00", "−123"}
+    assert all(text.get_fontsize() * 0.64 * len(text.get_text()) < 64.8 for text in numbers)

@@ -333,7 +333,7 @@ def _colour_bar(figure: Figure, axes: Axes, scale: Normalize, extend: str = "nei
 
 def _short(value: float) -> str:
     """Three significant figures, without a minus before zero."""
-    magnitude = abs(value)
+    magnitude = float(f"{abs(value):.3g}")  # 9.9996 is written as 10.0
     digits = 0 if magnitude >= 100 else 1 if magnitude >= 10 else 2
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
