@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from puzzlebox.algorithms.planning.muzero import MuZero, unroll
+from puzzlebox.algorithms.planning.muzero import MuZero
 from puzzlebox.envs import make
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.heads import features
+from puzzlebox.nets.muzero import unroll
 from puzzlebox.ops.two_hot import expected_value
 from puzzlebox.run import checkpoint
 from puzzlebox.run.directory import Run

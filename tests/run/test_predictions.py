@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from puzzlebox.algorithms.planning.muzero import MuZero
 from puzzlebox.envs import make, probes
-from puzzlebox.nets.heads import features
 from puzzlebox.ops.two_hot import expected_value
 from puzzlebox.run import predictions
 
@@ -38,14 +38,15 @@ def test_players_of_a_game_see_opposite_values():
     np.testing.assert_array_equal(happened.value, winner * signs)
 
 
-def test_predictions_are_the_models_own_steps():
-    agent, state = untrained(make("CartPole-v1"), discount=0.9)
+@pytest.mark.parametrize(("world", "network"), [("CartPole-v1", "mlp"), ("connect_four", "conv")])
+def test_predictions_are_the_models_own_steps(world, network):
+    agent, state = untrained(make(world), discount=0.9, network=network)
     happened = predictions.play(agent, state, 0)
     predicted = predictions.predict(agent, state, happened)
     length = len(happened.action)
     assert {len(column) for column in predicted} == {length}
     np.testing.assert_array_equal(predicted.imagined, np.arange(length) % 2)
-    net, seen = state.net, features(agent.env.observation_space, jnp.asarray(happened.observation[4]))
+    net, seen = state.net, jnp.asarray(happened.observation[4], jnp.float32)
     first = net.represent(seen)
     second, reward = net.advance(first, jnp.asarray(happened.action[4]))
     np.testing.assert_allclose(predicted.reward[4], expected_value(reward, agent.value_limit), rtol=1e-4)

@@ -17,6 +17,8 @@ from puzzlebox.nets.board import Block, Layer, patches
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.types import Array, Key
 
+BOARD = (-3, -2, -1)  # the axes of a state that is a board
+
 
 class WorldModel(eqx.Module):
     """h, g and f of the paper; states are float32 ``[..., width]`` within [0, 1].
@@ -114,14 +116,14 @@ class BoardModel(eqx.Module):
         x = jax.nn.relu(self.first(patches(board)))
         for block in self.look:
             x = block(x)
-        return scale(x, axis=(-3, -2, -1))
+        return scale(x, axis=BOARD)
 
     def advance(self, state: Array, action: Array) -> tuple[Array, Array]:
         """(s', reward logits ``[..., num_bins]``) = g(s, a): ``state [..., H, W, width]``, ``action`` int ``[...]``."""
         x = self.follow[0](state, self.acted[action])
         for block in self.follow[1:]:
             x = block(x)
-        return scale(x, axis=(-3, -2, -1)), self.reward(x)
+        return scale(x, axis=BOARD), self.reward(x)
 
     def predict(self, state: Array) -> tuple[Array, Array]:
         """(policy logits ``[..., U]``, value logits ``[..., num_bins]``) = f(s)."""
@@ -130,6 +132,23 @@ class BoardModel(eqx.Module):
 
 
 Model = WorldModel | BoardModel
+
+
+def unroll(net: Model, x: Array, action: Array) -> tuple[Array, Array, Array]:
+    """The model's logits along its own states: policy ``[K + 1, N, U]``, value ``[K + 1, N, bins]``, reward ``[K, …]``.
+
+    Features ``x [N, F]`` begin, ``action [K, N]`` leads on. Each step passes half of its gradient back to the state
+    before it, so that the first state's is not drowned by those of all the later ones (appendix G).
+    """
+    first = net.represent(x)
+
+    def advance(state: Array, action: Array) -> tuple[Array, tuple[Array, Array]]:
+        state, reward = net.advance(scale_gradient(state, 0.5), action)
+        return state, (state, reward)
+
+    _, (later, rewards) = jax.lax.scan(advance, first, action)
+    policies, values = net.predict(jnp.concatenate([first[None], later]))
+    return policies, values, rewards
 
 
 def scale(state: Array, axis: int | tuple[int, ...] = -1) -> Array:

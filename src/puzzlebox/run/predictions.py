@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.algorithms.planning.muzero import MuZero, unroll
+from puzzlebox.algorithms.planning.muzero import MuZero
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.heads import features
+from puzzlebox.nets.muzero import unroll
 from puzzlebox.ops.two_hot import expected_value
 from puzzlebox.run import backend, checkpoint, figures
 from puzzlebox.run.directory import Run
@@ -109,7 +109,7 @@ def predict(algorithm: MuZero, state: State, happened: Happened) -> Predicted:
     starts = np.arange(0, length, every)
     action = np.zeros(len(starts) * every, np.int32)
     action[:length] = happened.action
-    x = features(algorithm.env.observation_space, jnp.asarray(happened.observation[starts]))
+    x = algorithm.see(jnp.asarray(happened.observation[starts]))
     policies, values, rewards = unroll(state.net, x, jnp.asarray(action.reshape(-1, every).T))
 
     def along(told: jax.Array) -> np.ndarray:

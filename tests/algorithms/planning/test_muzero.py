@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from puzzlebox.algorithms.planning import muzero
-from puzzlebox.algorithms.planning.muzero import MuZero, Step, targets, unroll
+from puzzlebox.algorithms.planning.muzero import MuZero
+from puzzlebox.algorithms.planning.targets import Step, targets
 from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make, probes
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.muzero import BoardModel, WorldModel, scale, scale_gradient
+from puzzlebox.nets.muzero import BoardModel, WorldModel, scale, scale_gradient, unroll
 
 
 def window(rows, **columns):

@@ -25,6 +25,7 @@ from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
+from puzzlebox.algorithms.planning.targets import Step, Targets, targets
 from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.data import replay, sequences
 from puzzlebox.data.replay import Replay
@@ -33,38 +34,10 @@ from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 from puzzlebox.nets.board import require_board
 from puzzlebox.nets.heads import features, num_features, require_discrete_actions
-from puzzlebox.nets.muzero import BoardModel, Model, WorldModel, scale_gradient
+from puzzlebox.nets.muzero import BoardModel, Model, WorldModel, unroll
 from puzzlebox.ops.masks import masked_mean
-from puzzlebox.ops.returns import n_step_returns
 from puzzlebox.ops.two_hot import expected_value, two_hot
 from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position
-
-
-class Step(NamedTuple):
-    """One step as it is remembered, leaves ``[..., B, ...]``; all from the view of the player who moved."""
-
-    observation: Array
-    legal: Array
-    action: Array
-    reward: Array
-    terminated: Array
-    truncated: Array
-    turn: Array  # −1 where the other player moves next, else 1
-    chosen: Array  # the search chose the action: it was no random opening move
-    value: Array  # by the search, of the observation
-    next_value: Array  # by the network, of the true next observation; used where the episode was cut off
-    policy: Array  # by the search
-
-
-class Targets(NamedTuple):
-    """What the model should say after 0 … K unrolled steps, leaves ``[K + 1, N, ...]`` (``reward``: ``[K, N]``)."""
-
-    reward: Array
-    value: Array
-    policy: Array
-    known: Array  # what follows is known: the episode goes on, or has terminated and nothing more comes
-    playing: Array  # the episode goes on, so there is a policy to learn
-    valued: Array  # the value is known too
 
 
 class State(NamedTuple):
@@ -164,7 +137,7 @@ class MuZero(eqx.Module):
 
     def predict(self, state: State, observation: Array) -> tuple[Array, Array]:
         """What the networks alone think: logits ``[..., U]``, legal or not, and the value for the player to move."""
-        logits, value = state.net.predict(state.net.represent(self._features(observation)))
+        logits, value = state.net.predict(state.net.represent(self.see(observation)))
         return logits, expected_value(value, self.value_limit)
 
     def search(
@@ -189,7 +162,7 @@ class MuZero(eqx.Module):
             )
         return WorldModel(num_features(space), self.width, self.hidden, actions, self.num_bins, key=key)
 
-    def _features(self, observation: Array) -> Array:
+    def see(self, observation: Array) -> Array:
         """What the networks see: numbers ``[..., F]``, or of conv the board."""
         if self.network == "conv":
             return observation.astype(jnp.float32)
@@ -227,7 +200,7 @@ class MuZero(eqx.Module):
             discount = jnp.full_like(value, self.discount * turn)
             return Branch(expected_value(reward, self.value_limit), discount, logits, value, state)
 
-        state = net.represent(self._features(observation))
+        state = net.represent(self.see(observation))
         logits, value = judge(state)
         allowed = jnp.ones(logits.shape, bool) if legal is None else legal
         root = Root(mask(logits, allowed), value, allowed, state)
@@ -312,7 +285,7 @@ class MuZero(eqx.Module):
             target = targets(window, policy, self.discount, self.td_steps, self.unroll_steps)
             random = jax.random.randint(action_key, action.shape, 0, policy.shape[-1])
             action = jnp.where(target.playing[:-1], action, random)
-            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self._features(observation), action, target)
+            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self.see(observation), action, target)
             updates, optimiser_state = transform.update(gradient, optimiser_state, net)
             return (optax.apply_updates(net, updates), optimiser_state), metrics
 
@@ -339,7 +312,7 @@ class MuZero(eqx.Module):
         return window, observation, policy
 
     def _value(self, net: Model, observation: Array) -> Array:
-        value = net.predict(net.represent(self._features(observation)))[1]
+        value = net.predict(net.represent(self.see(observation)))[1]
         return expected_value(value, self.value_limit)
 
     def _loss(self, net: Model, x: Array, action: Array, target: Targets) -> tuple[Array, Metrics]:
@@ -368,40 +341,3 @@ class MuZero(eqx.Module):
             "reward_error": masked_mean(reward_error, target.known[1:]),
         }
         return loss, metrics
-
-
-def targets(window: Step, policy: Array, discount: float, td_steps: int, unroll_steps: int) -> Targets:
-    """What a stretch of ``K + n + 1`` rows says its first state and the K unrolled from it should predict.
-
-    Values are n-step returns, with the sign turned wherever the turn passes. After a termination rewards and values
-    are 0; after a truncation nothing is known.
-    """
-    next_value = jnp.where(window.truncated[:-1], window.next_value[:-1], window.value[1:])
-    now = jax.tree.map(lambda x: x[:-1], window)
-    returns = n_step_returns(now.reward, next_value, now.terminated, now.truncated, discount * now.turn, td_steps)
-    over = (now.terminated | now.truncated)[:unroll_steps]
-    playing = jnp.cumsum(jnp.concatenate([jnp.zeros_like(over[:1]), over]), axis=0) == 0
-    died = now.terminated[:unroll_steps] & playing[:-1]
-    dead = jnp.cumsum(jnp.concatenate([jnp.zeros_like(died[:1]), died]), axis=0) > 0
-    reward = jnp.where(playing[:-1], now.reward[:unroll_steps], 0.0)
-    value = jnp.where(playing, returns[: unroll_steps + 1], 0.0)
-    known = playing | dead
-    valued = known & (now.chosen[: unroll_steps + 1] | ~playing)
-    return Targets(reward, value, policy, known, playing, valued)
-
-
-def unroll(net: Model, x: Array, action: Array) -> tuple[Array, Array, Array]:
-    """The model's logits along its own states: policy ``[K + 1, N, U]``, value ``[K + 1, N, bins]``, reward ``[K, …]``.
-
-    Features ``x [N, F]`` begin, ``action [K, N]`` leads on. Each step passes half of its gradient back to the state
-    before it, so that the first state's is not drowned by those of all the later ones (appendix G).
-    """
-    first = net.represent(x)
-
-    def advance(state: Array, action: Array) -> tuple[Array, tuple[Array, Array]]:
-        state, reward = net.advance(scale_gradient(state, 0.5), action)
-        return state, (state, reward)
-
-    _, (later, rewards) = jax.lax.scan(advance, first, action)
-    policies, values = net.predict(jnp.concatenate([first[None], later]))
-    return policies, values, rewards
