@@ -9,7 +9,7 @@ from benchmarks.race import Row, serve
 from gymnasium import spaces
 
 from puzzlebox.nets import conv
-from puzzlebox.run import backend
+from puzzlebox.scale import backend
 
 
 def ordinary(x, weight, stride):

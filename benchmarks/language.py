@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.race import Racer, peer_python, race
 
 from puzzlebox.data.huggingface import save_decoder
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 ROUNDS = 2
 TASKS = {

@@ -8,9 +8,9 @@ import jax
 from benchmarks.race import Row, serve
 
 from puzzlebox.acting.generate import generate
-from puzzlebox.run import backend
-from puzzlebox.run.models import load_model
-from puzzlebox.run.train import build, configure
+from puzzlebox.runs.build import build, load_model
+from puzzlebox.runs.configure import configure
+from puzzlebox.scale import backend
 
 
 def decoding(settings: Row, folder: Path):

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from benchmarks.race import Row, serve
 
-from puzzlebox.run import backend
-from puzzlebox.run.train import build, configure
+from puzzlebox.runs.build import build
+from puzzlebox.runs.configure import configure
+from puzzlebox.scale import backend
 
 NEVER_ENDING = 10_000_000  # steps of the whole training, for the schedules
 

@@ -22,7 +22,7 @@ from puzzlebox.acting import search, self_play
 from puzzlebox.algorithms.planning.alphazero import AlphaZero
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.envs import make
-from puzzlebox.run import backend
+from puzzlebox.scale import backend
 
 BATCHES = (64, 256)
 SIMULATIONS = 64

@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from benchmarks.race import Row
 
-from puzzlebox.run import backend
-from puzzlebox.run.train import build, configure
+from puzzlebox.runs.build import build
+from puzzlebox.runs.configure import configure
+from puzzlebox.scale import backend
 
 STEPS = 100_000
 MANY = 32

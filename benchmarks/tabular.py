@@ -24,8 +24,8 @@ import numpy as np
 
 from puzzlebox.algorithms.tabular.q_learning import QLearning
 from puzzlebox.envs import make
-from puzzlebox.run import backend
-from puzzlebox.run.agents import Agents
+from puzzlebox.runs.agents import Agents
+from puzzlebox.scale import backend
 
 EPSILON, STEP_SIZE, DISCOUNT = 0.1, 0.1, 0.99
 ROWS = ("....G", ".##H.", ".....", ".#.#.", ".....")

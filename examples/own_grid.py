@@ -12,7 +12,7 @@ from puzzlebox.algorithms.tabular.exact import check_policy
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.q_learning import QLearning
 from puzzlebox.envs.gridworld import from_text
-from puzzlebox.run.grid_notation import policy_text
+from puzzlebox.pictures.grid_notation import policy_text
 
 MAP = """
 S...#G

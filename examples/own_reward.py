@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import puzzlebox
-from puzzlebox.run.directory import Run
+from puzzlebox.runs.directory import Run
 
 
 def vowels(completions: list[str], **columns) -> list[float]:

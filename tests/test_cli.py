@@ -8,7 +8,7 @@ import pytest
 
 from puzzlebox.cli import main
 from puzzlebox.commands import COMMANDS
-from puzzlebox.run.backend import cores
+from puzzlebox.scale.backend import cores
 
 BAD = [
     (["train", "pppo", "CartPole-v1"], "unknown algorithm 'pppo'; did you mean ppo"),

@@ -26,12 +26,14 @@ from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs import ENVIRONMENTS, make
 from puzzlebox.envs.text import PREFIXES, TASKS
+from puzzlebox.inference.export import FORMATS
 from puzzlebox.nets.scorer import Scorer, zero_head
-from puzzlebox.run import directory, train
-from puzzlebox.run.export import FORMATS
-from puzzlebox.run.models import MODELS, load_model
-from puzzlebox.run.preflight import UPDATES
-from puzzlebox.run.solve import METHODS
+from puzzlebox.runs import build, directory
+from puzzlebox.runs.build import load_model
+from puzzlebox.runs.configure import configure
+from puzzlebox.runs.pretrained import MODELS
+from puzzlebox.studies.solve import METHODS
+from puzzlebox.training.preflight import UPDATES
 from puzzlebox.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,10 +85,10 @@ def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
         assert arguments.method in METHODS
     needs_more = ("LunarLander", "Sonic")  # the extra box2d, a ROM
     if argv[0] == "train" and not any(name in arguments.env for name in needs_more):
-        monkeypatch.setattr(train, "load_model", stand_in)
-        monkeypatch.setattr(train, "load_judge", lambda name: Judge(zero_scorer(), stand_in(name).tokenizer))
+        monkeypatch.setattr(build, "load_model", stand_in)
+        monkeypatch.setattr(build, "load_judge", lambda name: Judge(zero_scorer(), stand_in(name).tokenizer))
         fields = {k.removeprefix("field_"): v for k, v in vars(arguments).items() if k.startswith("field_") and v}
-        train.configure(arguments.algorithm, arguments.env, arguments.seeds, arguments.seed, fields)
+        configure(arguments.algorithm, arguments.env, arguments.seeds, arguments.seed, fields)
     if getattr(arguments, "task", ""):
         make_text(arguments.task)
     if argv[0] != "train" and getattr(arguments, "model", ""):

@@ -10,13 +10,13 @@ __version__ = "0.1.0"
 
 CALLS = {
     "make": "puzzlebox.envs",
-    "solve": "puzzlebox.run.solve",
-    "train": "puzzlebox.run.train",
-    "resume": "puzzlebox.run.train",
-    "evaluate": "puzzlebox.run.evaluate",
-    "compare": "puzzlebox.run.compare",
-    "watch": "puzzlebox.run.watch",
-    "tour": "puzzlebox.run.tour",
+    "solve": "puzzlebox.studies.solve",
+    "train": "puzzlebox.training.train",
+    "resume": "puzzlebox.training.train",
+    "evaluate": "puzzlebox.evaluation.evaluate",
+    "compare": "puzzlebox.evaluation.compare",
+    "watch": "puzzlebox.pictures.watch",
+    "tour": "puzzlebox.studies.tour.tour",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from puzzlebox.acting.judge import Judge, Judged
 from puzzlebox.envs.text import make_task
 from puzzlebox.nets.scorer import Scorer
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=16,heads=2,kv_heads=2,hidden=32,context=64")
 JUDGE = Judge(Scorer(START.decoder, jnp.arange(16.0) / 16), START.tokenizer)

@@ -13,8 +13,8 @@ from puzzlebox.envs import make
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.run.agents import Agents
-from puzzlebox.run.evaluate import measured, play
+from puzzlebox.evaluation.evaluate import measured, play
+from puzzlebox.runs.agents import Agents
 from puzzlebox.types import Timestep
 
 

@@ -6,7 +6,7 @@ from puzzlebox.algorithms import algorithm_class
 from puzzlebox.algorithms.presets import PRESETS, preset
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import params
-from puzzlebox.run.train import configure
+from puzzlebox.runs.configure import configure
 
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16"
 

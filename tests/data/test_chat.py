@@ -2,7 +2,8 @@
 
 import pytest
 
-from puzzlebox.data.chat import CONVERSATION, append_only, read_template, render
+from puzzlebox.data.append_only import CONVERSATION, append_only
+from puzzlebox.data.chat import read_template, render
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Library
 
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
-from puzzlebox.run.fetch import smollm2
+from puzzlebox.runs.fetch import smollm2
 
 TEXTS = [
     "",

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 from puzzlebox.types import Trajectory
 
 START = load_model("new,layers=1,width=16,heads=2,kv_heads=2,hidden=32,context=32")

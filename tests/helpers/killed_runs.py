@@ -8,8 +8,8 @@ import time
 import numpy as np
 from safetensors.numpy import load_file
 
-from puzzlebox.run import checkpoint
-from puzzlebox.run.directory import Run
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.directory import Run
 
 
 def puzzlebox(*arguments):

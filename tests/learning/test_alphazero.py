@@ -9,9 +9,10 @@ import numpy as np
 
 from puzzlebox.algorithms.planning.alphazero import AlphaZero
 from puzzlebox.envs import make
-from puzzlebox.run import checkpoint
-from puzzlebox.run.directory import Run
-from puzzlebox.run.train import build, train
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.build import build
+from puzzlebox.runs.directory import Run
+from puzzlebox.training.train import train
 
 GAME = make("tic_tac_toe")
 SIMULATIONS = 128  # per move; with the 32 of the training one agent in six still lost 2 of 600 lines

@@ -5,7 +5,7 @@ The thresholds are the scores the documentation promises; the interval is printe
 
 import pytest
 
-from puzzlebox.run.train import train
+from puzzlebox.training.train import train
 
 PROMISES = [
     ("ppo", "CartPole-v1", 100_000, 475),

@@ -7,9 +7,9 @@ docs/language.md shows is around 0.92; the bars here leave room for one seed on 
 
 import pytest
 
-from puzzlebox.run.language_evaluation import evaluate_model
-from puzzlebox.run.train import train
-from puzzlebox.run.winrate import winrate
+from puzzlebox.evaluation.language_evaluation import evaluate_model
+from puzzlebox.evaluation.winrate import winrate
+from puzzlebox.training.train import train
 
 START = "arith,level=brackets,review=0.99,mistakes=0.6"
 TASK = "arith,level=precedence"

@@ -13,7 +13,7 @@ from puzzlebox.algorithms.language.sft import SFT
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.envs.text import make_task
 from puzzlebox.ops.language_mdp import expected, regularised_optimum, sequence_kl
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 BETA = 0.3
 TASK = make_task("tiny,alphabet=ab,length=2")

@@ -18,7 +18,7 @@ from puzzlebox.algorithms.language.dpo import improve, log_probs
 from puzzlebox.envs.text import make_task
 from puzzlebox.ops.language_mdp import regularised_optimum, sequence_kl
 from puzzlebox.ops.preference_losses import dpo_loss
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 BETA = 0.5

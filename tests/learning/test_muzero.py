@@ -12,10 +12,10 @@ from puzzlebox.errors import UsageError
 from puzzlebox.nets.heads import features
 from puzzlebox.nets.muzero import unroll
 from puzzlebox.ops.two_hot import expected_value
-from puzzlebox.run import checkpoint
-from puzzlebox.run.directory import Run
-from puzzlebox.run.predictions import plot_predictions
-from puzzlebox.run.train import resume, train
+from puzzlebox.pictures.predictions import plot_predictions
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.directory import Run
+from puzzlebox.training.train import resume, train
 
 
 def test_cartpole_is_being_learned(tmp_path):

@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
-from puzzlebox.run.reward_lab import SETTINGS, WALL, all_agents, reward_lab, world_name
-from puzzlebox.run.train import build, configure
+from puzzlebox.runs.build import build
+from puzzlebox.runs.configure import configure
+from puzzlebox.studies.reward_lab.lab import SETTINGS, WALL, all_agents, reward_lab, world_name
 
 SMALL = {"steps": 128, "num_envs": 4, "num_steps": 16, "num_minibatches": 1, "num_epochs": 1, "hidden": (8,)}
 

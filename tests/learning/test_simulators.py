@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from killed_runs import finish, puzzlebox, wait_for_points
-from puzzlebox.run import checkpoint
-from puzzlebox.run.directory import Run
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.directory import Run
 
 SMALL = ["--hidden", "16", "--num-envs", "2", "--num-steps", "16", "--episodes", "2", "--checkpoint-every", "0"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puzzlebox.run.train import train
+from puzzlebox.training.train import train
 
 # Exact optima of the expected return: robot 96.7, toy 0.41, maze −18, FrozenLake 0.74, Taxi 7.93, CliffWalking −13.
 # On-policy learners walk the cliff's safe path (−15 or −17) on purpose.

@@ -5,7 +5,7 @@ import importlib.util
 import re
 
 from puzzlebox import cli
-from puzzlebox.run.tour import CHAPTERS, LONG, tour
+from puzzlebox.studies.tour.tour import CHAPTERS, LONG, tour
 
 
 def test_the_quick_tour(tmp_path):

@@ -28,7 +28,7 @@ from puzzlebox.data.tokenizer import Tokenizer  # noqa: E402
 from puzzlebox.errors import UsageError  # noqa: E402
 from puzzlebox.nets.decoder import DecoderConfig  # noqa: E402
 from puzzlebox.nets.linear import add_lora, merge_lora  # noqa: E402
-from puzzlebox.run.fetch import smollm2  # noqa: E402
+from puzzlebox.runs.fetch import smollm2  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("make_expected", Path(__file__).parent / "make_expected.py")
 make_expected = importlib.util.module_from_spec(spec)

@@ -4,7 +4,7 @@ Source: the conventions of Hugging Face's chat templates (variables, whitespace 
 ``strftime_now``, ``tojson`` without HTML escapes, ``{% generation %}`` blocks).
 
 Departures: everything that a template raises becomes a ``UsageError``. Templates come from strangers, so they run in
-Jinja's immutable sandbox and see plain data only. ``append_only`` finds templates that rewrite what was already said.
+Jinja's immutable sandbox and see plain data only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from jinja2.ext import Extension, loopcontrols
@@ -22,17 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from puzzlebox.errors import UsageError
 
-if TYPE_CHECKING:
-    from puzzlebox.data.tokenizer import Tokenizer
-
 Message = dict[str, Any]
-
-CONVERSATION: tuple[Message, ...] = (
-    {"role": "user", "content": "What is 3 + 4?"},
-    {"role": "assistant", "content": "Answer is 7."},
-    {"role": "user", "content": "And times 2?"},
-    {"role": "assistant", "content": "Answer is 14."},
-)
 
 
 def render(
@@ -79,44 +69,6 @@ def read_template(path: str | Path) -> str:
         raise UsageError(f"the chat template {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
 
 
-def append_only(tokenizer: Tokenizer, messages: Sequence[Message] = CONVERSATION) -> str | None:
-    """Whether every turn only appends: None, or one sentence that says where not, and the way out.
-
-    For each assistant turn, what was rendered before it (generation prompt included) must be the beginning of what is
-    rendered with it, and that the beginning of what later turns give; in text and in token ids. Otherwise the tokens
-    that a model has seen or sampled are not those that it is trained on. Raises what ``render`` raises.
-    """
-    way_out = "train one turn at a time, or pass a template that only appends with --chat-template FILE"
-    stages: list[tuple[int, bool]] = []
-    for turn, message in enumerate(messages):
-        if message["role"] == "assistant":
-            stages += [(turn, True), (turn + 1, False)]
-    if stages and stages[-1][0] < len(messages):
-        stages.append((len(messages), False))
-    before = None
-    for count, prompts in stages:
-        text = tokenizer.chat_text(messages[:count], add_generation_prompt=prompts)
-        ids = tokenizer.encode_chat(messages[:count], add_generation_prompt=prompts)
-        if before is not None:
-            old_text, old_ids, old_count = before
-            if not text.startswith(old_text):
-                place = _common(text, old_text)
-                was, now = (part[place : place + 30] for part in (old_text, text))
-                return (
-                    f"the chat template is not append-only: with message {count}, what messages 1 to {old_count} gave "
-                    f"changes from {was!r} to {now!r}; {way_out}"
-                )
-            if ids[: len(old_ids)] != old_ids:
-                place = _common(ids, old_ids)
-                old, new = (tokenizer.token_strings(part[place : place + 3]) for part in (old_ids, ids))
-                return (
-                    f"the chat template is not append-only in tokens: with message {count} the tokens {old} at the end "
-                    f"of messages 1 to {old_count} become {new}; {way_out}"
-                )
-        before = (text, ids, count)
-    return None
-
-
 @lru_cache(maxsize=32)
 def _compile(template: str) -> jinja2.Template:
     environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
@@ -161,14 +113,6 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise UsageError(f"a message may hold text, numbers, lists and objects only; found a {type(value).__name__}")
-
-
-def _common(one: Sequence, other: Sequence) -> int:
-    """Length of the common beginning."""
-    for place, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return place
-    return min(len(one), len(other))
 
 
 def _line(error: Exception) -> str:

@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from puzzlebox.envs.options import configure, read_options
 from puzzlebox.errors import UsageError, unknown
-from puzzlebox.fields import check_fields, params, parse
 
 # name -> "module:class" inside puzzlebox.envs, imported only when asked for
 ENVIRONMENTS = {
@@ -87,38 +87,3 @@ def make(name: str) -> Any:
     module, _, attribute = constructors[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
     return configure(base, constructor(), options)
-
-
-def read_options(name: str) -> tuple[str, dict[str, str]]:
-    """``"grid/toy,slip=0.1"`` as the name and its options, still text; raises UsageError for an option without =."""
-    base, *settings = name.split(",")
-    options: dict[str, str] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"'{setting}' in '{name}' is no option; write NAME,option=value")
-        options[key.strip().replace("-", "_")] = value.strip()
-    return base, options
-
-
-def configure(name: str, env: Any, options: dict[str, str]) -> Any:
-    """``env`` with the options set, each read as the type of the field's default and checked for its range.
-
-    The weights of a reward (`six_terms`) are options like the others.
-    """
-    import dataclasses
-
-    weights = getattr(env, "weights", None)
-    of_reward = {} if weights is None else params(weights)
-    fields = params(env) | of_reward
-    values: dict[str, Any] = {}
-    for key, text in options.items():
-        if key not in fields:
-            raise unknown(f"option of {name}", key, fields) if fields else UsageError(f"{name} has no options")
-        values[key] = parse(key, fields[key], text)
-    if weights is not None:
-        chosen = {key: values.pop(key) for key in of_reward if key in values}
-        values["weights"] = dataclasses.replace(weights, **chosen)
-    env = dataclasses.replace(env, **values)
-    check_fields(env)
-    return env

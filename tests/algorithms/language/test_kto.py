@@ -12,7 +12,7 @@ from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.kto import KTO
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 SHAPE = "new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32"
 START, OTHER = load_model(SHAPE), load_model(f"{SHAPE},seed=1")

@@ -7,7 +7,7 @@ import pytest
 from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ask, ranked
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 from puzzlebox.types import Trajectory
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")

@@ -11,8 +11,8 @@ from puzzlebox.algorithms.language import common
 from puzzlebox.algorithms.language.ppo import PPO, advantages, shaped_reward
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import UsageError
-from puzzlebox.run import checkpoint
-from puzzlebox.run.models import load_model
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.build import load_model
 from puzzlebox.types import Trajectory
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")

@@ -12,7 +12,7 @@ from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs.text import make_task
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import PuzzleboxError, UsageError
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 EOS = START.tokenizer.eos_id

@@ -13,7 +13,7 @@ from puzzlebox.algorithms.language.preferences import Pair
 from puzzlebox.algorithms.language.reward_model import RewardModel, final_scores
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.nets.scorer import Scorer
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 ROWS = [

@@ -10,7 +10,7 @@ from puzzlebox.acting.score import widths
 from puzzlebox.algorithms.language.common import begin
 from puzzlebox.algorithms.language.rloo import RLOO
 from puzzlebox.envs.text import make_task
-from puzzlebox.run import checkpoint
+from puzzlebox.runs import checkpoint
 
 
 def test_the_others_are_the_baseline_and_the_divergence_is_part_of_the_reward():

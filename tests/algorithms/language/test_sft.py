@@ -14,7 +14,7 @@ from puzzlebox.data.packing import Rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
-from puzzlebox.run.models import load_model
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=128")
 ROWS = [

@@ -10,8 +10,8 @@ from puzzlebox.algorithms.language.star import STaR
 from puzzlebox.data.packing import Written
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import PuzzleboxError, UsageError
-from puzzlebox.run import checkpoint
-from puzzlebox.run.models import load_model
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.build import load_model
 
 START = load_model("new,layers=1,width=16,heads=2,kv_heads=2,hidden=32,context=64")
 TINY = STaR(make_task("tiny,length=1"), START, num_problems=4, updates=10, batch_size=2, learning_rate=1e-2)

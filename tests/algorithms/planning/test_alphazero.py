@@ -13,8 +13,10 @@ from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.board import BoardNetwork, patches
-from puzzlebox.run import checkpoint, train
-from puzzlebox.run.agents import Agents
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.agents import Agents
+from puzzlebox.runs.configure import configure
+from puzzlebox.training import train
 
 TINY = {"num_envs": 4, "num_steps": 3, "capacity": 48, "num_updates": 2, "batch_size": 8, "learning_starts": 12}
 TINY |= {"num_simulations": 4, "width": 8, "blocks": 1}
@@ -198,7 +200,7 @@ def test_playing_is_deterministic_legal_and_counted(options):
 )
 def test_bad_requests_are_told_in_a_line(env, options, words):
     with pytest.raises(UsageError, match=words) as error:
-        train.configure("alphazero", env, 1, 0, options)
+        configure("alphazero", env, 1, 0, options)
     assert "\n" not in str(error.value)
 
 

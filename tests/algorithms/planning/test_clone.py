@@ -10,8 +10,9 @@ from puzzlebox.algorithms.planning.clone import Clone
 from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
 from puzzlebox.errors import UsageError
-from puzzlebox.run import checkpoint, train
-from puzzlebox.run.agents import Agents
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.agents import Agents
+from puzzlebox.runs.configure import configure
 
 GAME = make("tic_tac_toe")
 TINY = {"num_envs": 16, "num_steps": 6, "capacity": 1920, "learning_starts": 300, "batch_size": 128, "num_updates": 16}
@@ -70,5 +71,5 @@ def test_training_continues_bit_for_bit_however_it_is_cut_and_saved(agents, tmp_
 )
 def test_bad_requests_are_told_in_a_line(env, options, words):
     with pytest.raises(UsageError, match=words) as error:
-        train.configure("clone", env, 1, 0, options)
+        configure("clone", env, 1, 0, options)
     assert "\n" not in str(error.value)

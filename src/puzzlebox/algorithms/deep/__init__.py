@@ -1,1 +1,1 @@
-
+"""Networks that learn from worlds: one file per algorithm."""

@@ -1,0 +1,1 @@
+"""Agents that search before they move, and learn from what the search found."""

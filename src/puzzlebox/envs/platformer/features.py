@@ -7,8 +7,6 @@ the nearest enemies on both sides, and how far the seen part of the level reache
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -16,10 +14,8 @@ import numpy as np
 
 from puzzlebox.envs.platformer import physics
 from puzzlebox.envs.platformer.levels import MARGIN, NOWHERE, Level
+from puzzlebox.envs.platformer.state import PlatformerState, enemies_at
 from puzzlebox.types import Array
-
-if TYPE_CHECKING:
-    from puzzlebox.envs.platformer.world import PlatformerState
 
 BEHIND, WINDOW = 8, 24
 FEELINGS = 24
@@ -51,8 +47,6 @@ def _limit(x: Array) -> Array:
 
 
 def _feelings(level: Level, state: PlatformerState, lives: int, time_limit: int) -> Array:
-    from puzzlebox.envs.platformer.world import enemies_at
-
     body = state.body
     enemy_x, enemy_y, heading = enemies_at(level, state.time)
     away = jnp.where(state.beaten | (enemy_y <= NOWHERE), 99.0, enemy_x - body.x)

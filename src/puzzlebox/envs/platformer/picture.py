@@ -15,6 +15,7 @@ from PIL import ImageFont
 from puzzlebox.envs.drawing import DETAIL, Canvas, Colour
 from puzzlebox.envs.platformer.levels import NOWHERE, Level
 from puzzlebox.envs.platformer.physics import RADIUS, middle
+from puzzlebox.envs.platformer.state import enemies_at
 
 WIDTH, HEIGHT, TILES = 360, 240, 15.0
 BOTTOM = -1.2
@@ -109,8 +110,6 @@ def _goal(canvas: Canvas, x: float, y: float, reached: bool) -> None:
 
 
 def _enemies(canvas: Canvas, level: Level, state: Any) -> None:
-    from puzzlebox.envs.platformer.world import enemies_at
-
     xs, ys, headings = (np.asarray(values) for values in jax.tree.map(np.asarray, enemies_at(level, state.time)))
     for i in np.flatnonzero((level.enemies[:, 2] > NOWHERE) & ~state.beaten):
         x, y, way = float(xs[i]), float(ys[i]), float(headings[i])

@@ -6,18 +6,14 @@ drawing has no loop over things but the few loops, enemies and rings of a column
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gymnasium
 import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.envs.platformer.levels import NOWHERE, Level
 from puzzlebox.envs.platformer.physics import RADIUS, middle
+from puzzlebox.envs.platformer.state import PlatformerState, enemies_at
 from puzzlebox.types import Array
-
-if TYPE_CHECKING:
-    from puzzlebox.envs.platformer.world import PlatformerState
 
 PIXELS, TILES, FRAMES = 84, 14, 4
 BOTTOM = -1.0  # the height of the lowest row of pixels
@@ -28,8 +24,6 @@ SKY, EARTH, GRASS, WOOD, ENEMY, GOAL, RING, BODY = 190, 95, 60, 120, 30, 235, 25
 
 def draw(level: Level, state: PlatformerState) -> Array:
     """The present picture, uint8 [84, 84]."""
-    from puzzlebox.envs.platformer.world import enemies_at
-
     left = jnp.clip(state.body.x - (TILES - AHEAD), 0, jnp.maximum(jnp.asarray(level.width) - TILES, 0))
     pixel = (jnp.arange(PIXELS) + 0.5) * TILES / PIXELS
     x, y = left + pixel[None, :], BOTTOM + pixel[::-1, None]

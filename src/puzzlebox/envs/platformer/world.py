@@ -7,7 +7,6 @@ Ours, for everyone who wants the video-game case without a ROM. An episode ends 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -16,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.envs import six_terms
-from puzzlebox.envs.platformer import physics
+from puzzlebox.envs.platformer import features, physics, screen
 from puzzlebox.envs.platformer.generator import generate
 from puzzlebox.envs.platformer.levels import MAPS, NOWHERE, Level, read_level
 from puzzlebox.envs.platformer.physics import Body
+from puzzlebox.envs.platformer.picture import draw
+from puzzlebox.envs.platformer.state import PlatformerState, enemies_at
 from puzzlebox.envs.six_terms import Situation, Weights
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import param
@@ -28,24 +29,9 @@ from puzzlebox.types import Array, Key, Timestep
 ACTIONS = ("stand", "left", "right", "jump", "left and jump", "right and jump")
 PUSH = np.array([0, -1, 1, 0, -1, 1], np.float32)
 AREA = 4.0  # tiles that a part of the level is wide, for the new-area bonus
-ENEMY_SPEED = 2.0  # tiles per second
 SAFE = 20  # decisions without harm after a hit
 REACH = 0.7  # how near a ring or an enemy touches
 BOTTOM = -1.0  # below it a body is lost
-
-
-class PlatformerState(NamedTuple):
-    body: Body
-    taken: Array  # bool [LENGTH], the rings that are gone, by column
-    beaten: Array  # bool [ENEMIES]
-    rings: Array  # float32 []
-    lives: Array  # float32 []
-    safe: Array  # int32 [], decisions without harm that are left
-    leftmost: Array  # float32 []
-    furthest: Array  # float32 []
-    heading: Array  # float32 [], 1 after running to the right, −1 after running to the left, 0 before
-    time: Array  # int32 [], decisions
-    screen: Array  # uint8 [84, 84, 4], the last four pictures; [0] with view=tiles
 
 
 class Platformer(eqx.Module):
@@ -73,8 +59,6 @@ class Platformer(eqx.Module):
 
     @property
     def observation_space(self) -> gymnasium.Space:
-        from puzzlebox.envs.platformer import features, screen
-
         return features.SPACE if self.view == "tiles" else screen.SPACE
 
     @property
@@ -138,16 +122,12 @@ class Platformer(eqx.Module):
 
     def render(self, state: PlatformerState) -> np.ndarray:
         """A picture of the part of the level around the body, uint8 [240, 360, 3]."""
-        from puzzlebox.envs.platformer.picture import draw
-
         return draw(self.level(), jax.tree.map(np.asarray, state))
 
     def _situation(self, state: PlatformerState, completed: Array) -> Situation:
         return Situation(state.body.x, state.leftmost, state.furthest, state.rings, state.lives, completed)
 
     def _see(self, level: Level, state: PlatformerState, fresh: bool = False) -> tuple[PlatformerState, Array]:
-        from puzzlebox.envs.platformer import features, screen
-
         if self.view == "tiles":
             return state, features.observe(level, state, self.lives, self.time_limit)
         picture = screen.draw(level, state)[..., None]
@@ -180,15 +160,6 @@ def load(name: str, seed: int) -> Level:
     """The tables of a level by name."""
     rows = generate(seed) if name == "random" else MAPS[name]
     return read_level(rows, f"platformer/{name}")
-
-
-def enemies_at(level: Level, time: Array) -> tuple[Array, Array, Array]:
-    """Places x, y and directions of all enemies, float32 [ENEMIES] each: they walk to and fro, starting at the left."""
-    first, last, height = (jnp.asarray(level.enemies[:, i]) for i in range(3))
-    length = jnp.maximum(last - first, 1e-3)
-    walked = jnp.mod(ENEMY_SPEED * physics.DT * physics.SUBSTEPS * time, 2 * length)
-    there = walked < length
-    return first + jnp.where(there, walked, 2 * length - walked), height, jnp.where(there, 1.0, -1.0)
 
 
 def _move(level: Level, body: Body, action: Array) -> tuple[Body, Body]:

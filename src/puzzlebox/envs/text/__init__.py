@@ -6,7 +6,7 @@ import importlib
 from pathlib import PurePath
 from typing import Any
 
-from puzzlebox.envs import configure, read_options
+from puzzlebox.envs.options import configure, read_options
 from puzzlebox.errors import UsageError, unknown
 
 # name -> "module:class" inside puzzlebox.envs.text, imported only when asked for

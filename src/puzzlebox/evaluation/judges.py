@@ -1,0 +1,150 @@
+"""Who says which of two answers is better: a verifier, a reward model, or a language model behind an HTTP interface.
+
+A judge sees an answer first and another one second, because some prefer what they read first; whoever compares asks
+in both orders. The HTTP interface is that of OpenAI's chat completions, which most servers of language models speak.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from puzzlebox.algorithms.language import common
+from puzzlebox.data.language_model import Prompt
+from puzzlebox.envs.text.task import Example
+from puzzlebox.errors import PuzzleboxError, UsageError
+
+Compare = Callable[[Sequence[Example], Sequence[str], Sequence[str]], list[float]]  # 1: the first is better, ½: a tie
+
+TRIES = 3
+TIMEOUT = 60.0  # seconds for one answer
+AT_ONCE = 4  # requests
+QUESTION = """Here are a request and two answers to it. Which answer is better? Do not prefer an answer for being long.
+
+Request:
+{request}
+
+Answer A:
+{first}
+
+Answer B:
+{second}
+
+Reply with one letter and nothing else: A, B, or T for a tie."""
+
+
+def make_judge(name: str, task: Any) -> Compare:
+    """The judge called ``name``: ``verifier``, the run directory of a reward model, or ``http://HOST/v1,model=NAME``.
+
+    Raises UsageError for an unknown judge, and for a verifier where the task has none.
+    """
+    if name == "verifier":
+        return verifier(task)
+    if name.startswith(("http://", "https://")):
+        address, _, model = name.partition(",model=")
+        return endpoint(address, model, os.environ.get("OPENAI_API_KEY", ""))
+    from puzzlebox.runs.build import load_judge
+
+    try:
+        judge = load_judge(name)
+    except UsageError as error:
+        raise UsageError(
+            f"judge '{name}' is neither verifier, nor the address of a server (http://HOST/v1,model=NAME), "
+            f"nor a run of reward_model ({error})"
+        ) from None
+    return by_score(lambda examples, texts: judge([example.prompt for example in examples], texts, task.chat))
+
+
+def verifier(task: Any) -> Compare:
+    """The higher reward wins."""
+    from puzzlebox.evaluation.language_evaluation import verifies
+
+    if not verifies(task):
+        raise UsageError("this task has no verifier; name another judge: --judge DIR_OF_A_REWARD_MODEL, or an address")
+    return by_score(lambda examples, texts: common.rewards(task, examples, texts))
+
+
+def by_score(score: Callable[[Sequence[Example], Sequence[str]], list[float]]) -> Compare:
+    """The higher score wins."""
+
+    def compare(examples: Sequence[Example], first: Sequence[str], second: Sequence[str]) -> list[float]:
+        pairs = zip(score(examples, first), score(examples, second), strict=True)
+        return [0.5 + 0.5 * ((a > b) - (a < b)) for a, b in pairs]
+
+    return compare
+
+
+def endpoint(address: str, model: str, key: str) -> Compare:
+    """A language model at ``address`` (…/v1) reads both answers and names the better one.
+
+    Raises PuzzleboxError when the server cannot be reached, refuses, or says something that is no verdict.
+    """
+    if not model:
+        raise UsageError(f"which model shall judge at {address}? write {address},model=NAME")
+
+    def one(example: Example, first: str, second: str) -> float:
+        question = QUESTION.format(request=plain(example.prompt), first=first, second=second)
+        return read_verdict(ask(address, model, key, question), address)
+
+    def compare(examples: Sequence[Example], first: Sequence[str], second: Sequence[str]) -> list[float]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(one, examples, first, second))
+
+    return compare
+
+
+def ask(address: str, model: str, key: str, question: str) -> str:
+    """What the model at ``address`` replies to one message; tries again where that may help."""
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 8}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(
+        address.rstrip("/") + "/chat/completions", json.dumps(body).encode(), headers, method="POST"
+    )
+    problem = ""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(0.5 * 2**attempt)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                return str(json.load(response)["choices"][0]["message"]["content"])
+        except urllib.error.HTTPError as error:
+            said = " ".join(error.read().decode(errors="replace").split())[:200]
+            error.close()
+            problem = f"answers {error.code} {error.reason}: {said}"
+            if error.code in (401, 403):
+                raise PuzzleboxError(
+                    f"the judge at {address} {problem}; put its key into the variable OPENAI_API_KEY"
+                ) from None
+            if error.code < 500 and error.code not in (408, 429):
+                break
+        except (OSError, TimeoutError) as error:
+            problem = f"cannot be reached: {getattr(error, 'reason', error)}"
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise PuzzleboxError(
+                f"the judge at {address} does not speak the chat completions interface; does the address end with /v1?"
+            ) from None
+    raise PuzzleboxError(f"the judge at {address} {problem}")
+
+
+def read_verdict(reply: str, address: str) -> float:
+    """1, 0 or ½ from ``A``, ``B`` or ``T``, possibly in brackets or with a full stop."""
+    letter = reply.strip(" \t\r\n*.()[]\"'`").upper()
+    words = {"A": 1.0, "B": 0.0, "T": 0.5, "TIE": 0.5, "ANSWER A": 1.0, "ANSWER B": 0.0}
+    if letter not in words:
+        raise PuzzleboxError(
+            f"the judge at {address} replied {reply[:60]!r} where A, B or T was asked for; choose a model that follows"
+        )
+    return words[letter]
+
+
+def plain(prompt: Prompt) -> str:
+    """A prompt for reading: messages one below the other."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)

@@ -1,0 +1,123 @@
+"""Pictures of run directories, written as PNG and SVG; `figures` draws them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from puzzlebox.algorithms import of_language
+from puzzlebox.errors import UsageError
+from puzzlebox.evaluation.compare import groups, names, read, setting_label
+from puzzlebox.pictures import figures
+from puzzlebox.pictures.figures import Curve
+from puzzlebox.pictures.page import Picture
+from puzzlebox.runs.checkpoint import list_checkpoints
+from puzzlebox.runs.directory import Run
+
+HEADLINES = ("episode_return", "reward", "loss")  # what a learning curve shows: the first that was logged
+
+
+def plot_run(run: str | Path, metric: str = "") -> list[Path]:
+    """Draws the learning curve of a run, and its sweep if it has one, into its directory; returns the files.
+
+    ``metric`` is a name in metrics.jsonl; without one it is the return, the reward or the loss.
+
+    Raises UsageError when the run has logged no points of ``metric`` (the message lists what it logged).
+    """
+    opened = Run.open(run)
+    config = opened.config
+    title = f"{config['algorithm']} on {config['env']}"
+    wanted, metric = metric, metric or headline([opened])
+    curves = read_curves(opened, metric)
+    figure = figures.learning_curve(curves, title, metric.replace("_", " "), len(curves) == 1, unit(opened))
+    files = figures.save(figure, opened.path / (metric.replace("/", "_") if wanted else "learning_curve"))
+    if config["sweep"] and (opened.path / "evaluation.json").exists():
+        files += figures.save(sweep_figure(opened, title), opened.path / "sweep")
+    return files
+
+
+def plot_model(run: str | Path) -> list[Path]:
+    """Draws what a learned model predicts beside what happens, where the run has learned one; returns the files."""
+    opened = Run.open(run)
+    if opened.config["algorithm"] != "muzero" or not list_checkpoints(opened.checkpoints):
+        return []
+    from puzzlebox.pictures.predictions import plot_predictions  # it plays, so it needs what training needs
+
+    return plot_predictions(run)
+
+
+def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[Path]:
+    """Draws the learning curves of several runs into one picture ``to``.png and ``to``.svg; returns the files.
+
+    Raises UsageError for runs of different worlds.
+    """
+    opened = [Run.open(run) for run in runs]
+    worlds = sorted({run.config["env"] for run in opened})
+    if len(worlds) != 1:
+        raise UsageError(f"the runs have {len(worlds)} worlds ({', '.join(worlds)}); plot runs of one world together")
+    metric = metric or headline(opened)
+    curves = [c for run, name in zip(opened, names(opened), strict=True) for c in read_curves(run, metric, name)]
+    figure = figures.learning_curve(curves, worlds[0], metric.replace("_", " "), unit=unit(opened[0]))
+    return figures.save(figure, Path(to).with_suffix(""))
+
+
+def plot_scores(runs: list[str | Path], to: str | Path, mode: str = "greedy") -> list[Path]:
+    """Draws median, IQM and mean of the last evaluation of several runs, with intervals; returns the files."""
+    opened = [Run.open(run) for run in runs]
+    contestants = [c for run, name in zip(opened, names(opened), strict=True) for c in read(run, name, mode)]
+    worlds = " and ".join(sorted({run.config["env"] for run in opened}))
+    return figures.save(
+        figures.score_intervals({c.label: c.scores for c in contestants}, worlds), Path(to).with_suffix("")
+    )
+
+
+def headline(runs: list[Run]) -> str:
+    """The first of `HEADLINES` that every run logged."""
+    logged = [set().union(*(row for row in run.metrics())) for run in runs]
+    return next((name for name in HEADLINES if all(name in names for names in logged)), HEADLINES[0])
+
+
+def unit(run: Run) -> str:
+    """What the steps of a run are: language models count iterations."""
+    return "iterations" if of_language(run.config["algorithm"]) else "environment steps"
+
+
+def read_curves(run: Run, metric: str = HEADLINES[0], name: str = "") -> list[Curve]:
+    """The curves of a run, one per combination of swept values; a seed without a new value keeps its last one."""
+    rows = run.metrics()
+    points = [row for row in rows if isinstance(row.get(metric), list)]
+    if not points:
+        logged = sorted({key for row in rows for key, value in row.items() if isinstance(value, list)})
+        raise UsageError(f"{run.path} has no points of '{metric}'; it logged: {', '.join(logged) or 'nothing yet'}")
+    steps = np.array([row["steps"] for row in points], np.float64)
+    scores = forward_fill(np.array([row[metric] for row in points], np.float64))
+    return [
+        Curve(", ".join(filter(None, (name, setting_label(setting)))), steps, scores[:, agents])
+        for setting, agents in groups(run.config)
+    ]
+
+
+def forward_fill(scores: np.ndarray) -> np.ndarray:
+    """``[P, N]`` with every NaN replaced by the last number above it; NaN above the first number stay."""
+    rows = np.where(np.isnan(scores), 0, np.arange(len(scores))[:, None])
+    return np.take_along_axis(scores, np.maximum.accumulate(rows, axis=0), axis=0)
+
+
+def sweep_figure(run: Run, title: str) -> figures.Figure:
+    """The last greedy evaluation against the swept parameter with most values; the others make the lines."""
+    sweep = run.config["sweep"]
+    name = max(sweep, key=lambda n: len(sweep[n]))
+    lines: dict[str, list[tuple[float, np.ndarray]]] = {}
+    for contestant in read(run, "", "greedy"):
+        others = {key: value for key, value in contestant.setting.items() if key != name}
+        lines.setdefault(setting_label(others), []).append((contestant.setting[name], contestant.scores))
+    return figures.sweep(lines, name.replace("_", " "), title)
+
+
+def save_curves(figure: Any, file: Path, alt: str, caption: str) -> Picture:
+    """Writes a figure small, so that its letters stay readable beside another picture."""
+    figure.set_size_inches(5.6, 4.2)
+    figures.save(figure, file)
+    return Picture(file.with_name(f"{file.name}.svg"), alt, caption)

@@ -1,0 +1,211 @@
+"""Watching a trained policy play: a GIF in the run directory, and the same in the terminal.
+
+Every world is played one step at a time as a Gymnasium environment: ours through `gymnasium_export`, Gymnasium's tasks
+in Gymnasium's own simulator, also those that were solved or learned from their table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import numpy as np
+
+from puzzlebox.envs import make
+from puzzlebox.envs.grid_drawing import grid_picture, grid_text
+from puzzlebox.errors import PuzzleboxError, UsageError, missing_extra
+from puzzlebox.pictures.film import Film
+from puzzlebox.runs import checkpoint
+from puzzlebox.runs.directory import Run, writing
+from puzzlebox.runs.progress import say
+from puzzlebox.scale import backend
+
+MAX_STEPS = 5_000  # an episode that goes on is cut here
+GRID_SPEED, WORLD_SPEED = 4, 30  # steps per second, where the world does not say
+
+ENDS = {"terminated": "the task ended", "truncated": "time was up", "cut": "cut off"}
+Act = Callable[[Any, Any], Any]  # (observation, key) -> action
+
+
+class Stage(NamedTuple):
+    """A world to be played one step at a time; ``rows`` is its map if it is a grid.
+
+    A world without a render mode is drawn from its map.
+    """
+
+    env: gymnasium.Env
+    rows: tuple[str, ...] | None
+    frames_per_second: float
+
+
+class Episode(NamedTuple):
+    episode_return: float
+    length: int
+    ended: str  # "terminated", "truncated" or "cut"
+
+
+def watch(
+    run: str | Path,
+    *,
+    agent: int = 0,
+    greedy: bool = True,
+    seed: int = 0,
+    episodes: int = 1,
+    out: str | Path | None = None,
+    terminal: bool | None = None,
+) -> dict[str, Any]:
+    """Plays ``episodes`` with the newest checkpoint of one agent; writes ``watch.gif`` into the run (or ``out``).
+
+    ``terminal``: show it there too; None does so where standard error is a terminal. Raises UsageError for an agent
+    that the run does not have, a world that cannot be drawn, and fewer than one episode.
+    """
+    opened = Run.open(run)
+    film, played, figures = film_run(opened, agent, greedy, seed, episodes)
+    path = Path(out) if out is not None else opened.path / "watch.gif"
+    with writing(path):
+        film.save(path)
+    show(film, terminal)
+    episodes_played = [episode._asdict() for episode in played]
+    return figures | {"gif": str(path), "episodes": episodes_played, "frames": len(film.frames)}
+
+
+def film_run(
+    run: Run, agent: int = 0, greedy: bool = True, seed: int = 0, episodes: int = 1
+) -> tuple[Film, list[Episode], dict[str, Any]]:
+    """The film of a run's agent, what happened in it, and who played."""
+    from puzzlebox.runs.build import build
+
+    names = run.config["agents"]
+    if not 0 <= agent < len(names):
+        raise UsageError(f"agent is {agent}; {run.path} has agents 0 to {len(names) - 1}")
+    if episodes < 1:
+        raise UsageError(f"episodes is {episodes}; it must be at least 1")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1}")
+    backend.prepare()
+    stage = set_stage(run.config["env"])
+    agents = build(run.config)
+    state, progress, notes = checkpoint.load_newest(run.checkpoints, agents.shapes())
+    for note in notes:
+        say(note)
+    swept, own = jax.tree.map(lambda leaf: leaf[agent], (agents.swept, state))
+    act = jax.jit(lambda observation, key: agents.policy(swept, own, greedy)(observation, key))
+    mode = "greedy" if greedy else "sampled"
+    values = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in names[agent].items() if name != "seed")
+    title = f"{run.config['algorithm']} on {run.config['env']} · seed {names[agent]['seed']}{values} · {mode}"
+    film, played = record(stage, act, title, seed=seed, episodes=episodes)
+    return film, played, {"run": str(run.path), "agent": agent, "steps": progress["steps"], "mode": mode}
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The same for a person."""
+    out = [
+        f"episode {i}: return {e['episode_return']:g} in {e['length']} steps ({ENDS[e['ended']]})"
+        for i, e in enumerate(figures["episodes"], 1)
+    ]
+    return [*out, f"film: {figures['gif']}"]
+
+
+def set_stage(name: str) -> Stage:
+    """The world called ``name``, ready to be played and drawn. Raises UsageError where nothing can draw it."""
+    from puzzlebox.envs.gymnasium_export import GymnasiumEnvironment
+
+    world = make(name)
+    layout = getattr(world, "layout", None)
+    if name.startswith("gym:"):
+        return _gymnasium_stage(name, make(f"{name},host=true") if hasattr(world, "mdp") else world, layout)
+    if hasattr(world, "single"):
+        env = world.single("rgb_array")
+        return Stage(env, None, env.metadata["render_fps"])
+    if layout is not None:
+        return Stage(GymnasiumEnvironment(world), layout.rows, GRID_SPEED)
+    if not hasattr(world, "render"):
+        raise UsageError(f"{name} draws no pictures; grids, classic control and most of Gymnasium's worlds do")
+    speed = getattr(world, "frames_per_second", WORLD_SPEED)
+    return Stage(GymnasiumEnvironment(world, render_mode="rgb_array"), None, speed)
+
+
+def _gymnasium_stage(name: str, host: Any, layout: Any) -> Stage:
+    """Gymnasium's own simulator and pictures; a grid is drawn by us where its drawing needs a missing package."""
+    plain = host.single()
+    modes = plain.metadata.get("render_modes") or []
+    speed = plain.metadata.get("render_fps") or WORLD_SPEED
+    if "rgb_array" not in modes:
+        plain.close()
+        raise UsageError(f"{name} draws no pictures (it knows the render modes: {', '.join(modes) or 'none'})")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures in memory: no window, and no screen needed
+    env = host.single("rgb_array")
+    try:
+        env.reset(seed=0)
+        env.render()
+    except gymnasium.error.DependencyNotInstalled as fault:
+        env.close()
+        if layout is None:
+            raise (
+                missing_extra("pygame", "render") if "pygame" in str(fault) else UsageError(f"{name}: {fault}")
+            ) from None
+        return Stage(plain, layout.rows, GRID_SPEED)
+    except Exception as fault:
+        raise PuzzleboxError(f"{name} cannot draw itself here: {type(fault).__name__}: {fault}") from fault
+    plain.close()
+    return Stage(env, layout.rows if layout is not None else None, speed)
+
+
+def record(stage: Stage, act: Act, title: str, *, seed: int = 0, episodes: int = 1) -> tuple[Film, list[Episode]]:
+    """Plays whole episodes with ``act(observation, key)`` and films them; closes the world.
+
+    The episodes are those of ``seed``: the same policy gives the same film.
+    """
+    film = Film(stage.frames_per_second, title)
+    key = jax.random.key(seed)
+    played = []
+    for i in range(episodes):
+        played.append(_episode(stage, act, film, jax.random.fold_in(key, i), seed if i == 0 else None))
+    stage.env.close()
+    return film, played
+
+
+def _episode(stage: Stage, act: Act, film: Film, key: Any, seed: int | None) -> Episode:
+    observation, _ = stage.env.reset(seed=seed)
+    total, length, ended, trail = 0.0, 0, "", list[int]()
+    _shoot(stage, film, observation, trail, f"step 0 · return {total:g}", last=False)
+    while not ended:
+        action = act(observation, jax.random.fold_in(key, length))
+        if stage.rows is not None:
+            trail.append(int(observation))
+        observation, reward, terminated, truncated, _ = stage.env.step(np.asarray(action))
+        total, length = total + float(reward), length + 1
+        film.tick()
+        ended = "terminated" if terminated else "truncated" if truncated else "cut" if length >= MAX_STEPS else ""
+        caption = f"step {length} · return {_number(total)}" + (f" · {ENDS[ended]}" if ended else "")
+        _shoot(stage, film, observation, trail, caption, last=bool(ended))
+    film.tick()
+    return Episode(round(total, 4), length, ended)
+
+
+def _shoot(stage: Stage, film: Film, observation: Any, trail: list[int], caption: str, last: bool) -> None:
+    if not film.wants(last):
+        return
+    place = (stage.rows, int(observation), trail) if stage.rows is not None else None
+    picture: Any = stage.env.render() if stage.env.render_mode else grid_picture(*place) if place else None
+    film.add(np.asarray(picture), caption, grid_text(*place) if place else None, last)
+
+
+def show(film: Film, terminal: bool | None) -> None:
+    """Plays the film on standard error if that is a terminal or ``terminal`` says so; Ctrl-C skips the rest."""
+    from rich.console import Console
+
+    console = Console(stderr=True, force_terminal=True if terminal else None)
+    if terminal is False or not console.is_terminal:
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        film.play(console)
+
+
+def _number(x: float) -> str:
+    return f"{x:.2f}".rstrip("0").rstrip(".").replace("-", "−")

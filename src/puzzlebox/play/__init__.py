@@ -1,0 +1,1 @@
+"""Players meet: matches, the arena, a person at the terminal, chess programs."""

@@ -1,0 +1,78 @@
+"""The checked request: what ``config.json`` says of a run before anything is made."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from puzzlebox.algorithms import algorithm_class, of_language
+from puzzlebox.algorithms.presets import preset
+from puzzlebox.errors import UsageError
+from puzzlebox.fields import params, parse, unknown_field
+from puzzlebox.runs import memory
+from puzzlebox.runs.agents import grid
+from puzzlebox.runs.build import check_kind, make_instance
+
+MOST_SEEDS, MOST_STEPS = 1_000_000, 2**31 - 1
+
+
+def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """The checked request, as the run directory keeps it. Raises UsageError."""
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UsageError(f"seeds is {seeds}; it must be at least 1" + f" and at most {MOST_SEEDS}" * (seeds > 1))
+    if not 0 <= seed <= 2**32 - 1 - seeds:
+        raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1 - seeds}")
+    fields = params(algorithm_class(algorithm))
+    check_kind(algorithm, env)
+    values, sweep = preset(algorithm, env), {}
+    for name, value in hyperparameters.items():
+        if name not in fields:
+            raise unknown_field(f"hyper-parameter of {algorithm}", name, fields)
+        values[name], several = read_values(name, fields[name], value)
+        if several:
+            sweep[name] = several
+    if sweep and of_language(algorithm):
+        raise UsageError(f"{next(iter(sweep))} cannot be swept for {algorithm}; train once per value")
+    instance = make_instance(algorithm, env, values)
+    for name, several in sweep.items():
+        for value in several:
+            dataclasses.replace(instance, **{name: value})
+    if instance.iteration_steps > MOST_STEPS:
+        raise UsageError(
+            f"one iteration of {algorithm} would take {instance.iteration_steps} steps, and {MOST_STEPS} can be "
+            f"counted; try {memory.WAY_OUT}"
+        )
+    if instance.steps < instance.iteration_steps:
+        raise UsageError(
+            f"steps is {instance.steps}, but one iteration of {algorithm} takes {instance.iteration_steps}"
+        )
+    agent_seeds, swept = grid(list(range(seed, seed + seeds)), sweep)
+    agents = [
+        {"seed": s} | {name: float(column[i]) for name, column in swept.items()} for i, s in enumerate(agent_seeds)
+    ]
+    return {
+        "algorithm": algorithm,
+        "env": env,
+        "seed": seed,
+        "seeds": seeds,
+        "steps": instance.steps // instance.iteration_steps * instance.iteration_steps,
+        "hyperparameters": {name: getattr(instance, name) for name in fields},
+        "sweep": sweep,
+        "agents": agents,
+    }
+
+
+def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, list[float]]:
+    """A hyper-parameter's (first) value, and the list of values if it is swept."""
+    if isinstance(value, str):
+        if isinstance(field.default, float) and "," in value:
+            value = [parse(name, field, part) for part in value.split(",")]
+        else:
+            value = parse(name, field, value)
+    if isinstance(value, list | np.ndarray) and not isinstance(field.default, tuple):
+        if not isinstance(field.default, float):
+            raise UsageError(f"{name} cannot be swept in one program (it fixes shapes or code); train once per value")
+        return float(value[0]), [float(v) for v in value]
+    return (tuple(value) if isinstance(field.default, tuple) else value), []

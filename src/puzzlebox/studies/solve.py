@@ -1,0 +1,169 @@
+"""``puzzlebox solve``: a world's exact values and best policy, policies and paths judged, everything drawn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from puzzlebox.algorithms.tabular.exact import Solution, check_policy, play_plan
+from puzzlebox.algorithms.tabular.modified_policy_iteration import modified_policy_iteration
+from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_iteration
+from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
+from puzzlebox.algorithms.tabular.value_iteration import value_iteration
+from puzzlebox.envs import make
+from puzzlebox.envs.table import Layout
+from puzzlebox.errors import UsageError, unknown
+from puzzlebox.pictures.grid_notation import policy_text, read_path, read_policy, value_text
+from puzzlebox.types import MDP
+
+METHODS: dict[str, Callable[[MDP, float, float], Solution]] = {
+    "value_iteration": value_iteration,
+    "policy_iteration": policy_iteration,
+    "modified_policy_iteration": modified_policy_iteration,
+    "ordered_value_iteration": ordered_value_iteration,
+}
+TEXT_LIMIT = 1000  # cells up to which a grid is printed
+
+
+def solve(
+    env_name: str,
+    discount: float = 0.99,
+    method: str = "modified_policy_iteration",
+    tolerance: float = 1e-6,
+    out: Path | None = None,
+    policy: str | None = None,
+    paths: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Solves the world called ``env_name`` and returns what ``--json`` prints.
+
+    ``policy`` (see `read_policy`) is answered under ``policy_check``, ``paths`` (see `read_path`) under ``paths``, best
+    first in ``best_path``. Pictures go to the folder ``out``, where one is given.
+
+    Raises UsageError for an unknown world or method, one without transitions, or requests that cannot be met.
+    """
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    started = time.perf_counter()
+    env = make(env_name)
+    mdp, layout = exact_process(env_name, env), getattr(env, "layout", None)
+    build_seconds = time.perf_counter() - started
+    wanted = read_policy(policy, mdp, layout) if policy is not None else None
+    plans = [read_path(text, mdp, layout) for text in paths]
+    solution = METHODS[method](mdp, discount, tolerance)
+    start = np.asarray(mdp.start)
+    answer: dict[str, Any] = {
+        "env": env_name,
+        "gamma": discount,
+        "method": method,
+        "tolerance": tolerance,
+        "states": len(solution.values),
+        "actions": solution.q_values.shape[1],
+        "values": solution.values.tolist(),
+        "policy": solution.policy.tolist(),
+        "iterations": solution.iterations,
+        "residual": solution.residual,
+        "error_bound": solution.error_bound,
+        "seconds": solution.seconds,
+        "compile_seconds": solution.compile_seconds,
+        "build_seconds": build_seconds,
+        "start_value": float(start @ solution.values),
+    }
+    if wanted is not None:
+        answer["policy_check"] = _judge_policy(mdp, wanted, solution, tolerance)
+    if plans:
+        answer["paths"] = [_judge_path(mdp, plan, solution, tolerance) for plan in plans]
+        returns = [path["expected_return"] for path in answer["paths"]]
+        answer["best_path"] = answer["paths"][int(np.argmax(returns))]["path"]
+    answer["pictures"] = _draw(Path(out), env_name, layout, solution) if out is not None else []
+    return answer
+
+
+def exact_process(name: str, env: Any) -> MDP:
+    """The world's transition table. Raises UsageError for a world that has none."""
+    if not callable(getattr(env, "mdp", None)):
+        raise UsageError(
+            f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
+        )
+    return env.mdp()
+
+
+def solution_text(answer: dict[str, Any]) -> str:
+    """What ``solve`` prints without ``--json``: the map with arrows and values, and the judgements in sentences."""
+    layout = getattr(make(answer["env"]), "layout", None)
+    lines = [
+        f"{answer['env']}: {answer['states']} states, {answer['actions']} actions, gamma {answer['gamma']:g}",
+        f"{answer['method'].replace('_', ' ')}: {answer['iterations']} iterations, {answer['seconds']:.3f} s, "
+        f"no value wrong by more than {answer['error_bound']:.1e}",
+        f"value of the start: {answer['start_value']:.6g}",
+    ]
+    if layout is not None and answer["states"] <= TEXT_LIMIT:
+        policy, values = np.array(answer["policy"]), np.array(answer["values"])
+        lines += ["", policy_text(layout, policy), "", value_text(layout, values)]
+    if "policy_check" in answer:
+        lines += ["", answer["policy_check"]["sentence"]]
+    if "paths" in answer:
+        lines += ["", *(path["sentence"] for path in answer["paths"]), f"best of these: {answer['best_path']}"]
+    return "\n".join([*lines, *(f"picture: {path}" for path in answer["pictures"])])
+
+
+def _judge_policy(mdp: MDP, policy: np.ndarray, solution: Solution, tolerance: float) -> dict[str, Any]:
+    check = check_policy(mdp, policy, solution, 10 * tolerance)
+    value = float(np.asarray(mdp.start) @ check.values)
+    if check.optimal:
+        sentence = f"this policy is optimal: {value:.6g} from the start"
+    else:
+        worst = int(check.loss.argmax())
+        sentence = (
+            f"this policy is not optimal: {value:.6g} from the start, {check.start_loss:.6g} less than the best; "
+            f"{len(check.mistakes)} states choose wrongly; most is lost from state {worst}: {check.loss[worst]:.6g}"
+        )
+    return {
+        "optimal": check.optimal,
+        "values": check.values.tolist(),
+        "start_value": value,
+        "start_loss": check.start_loss,
+        "mistakes": check.mistakes.tolist(),
+        "loss": check.loss.tolist(),
+        "sentence": sentence,
+    }
+
+
+def _judge_path(mdp: MDP, plan: Any, solution: Solution, tolerance: float) -> dict[str, Any]:
+    outcome = play_plan(mdp, plan.state, plan.actions, solution.discount)
+    best = float(solution.values[plan.state])
+    ends = ", ".join(f"{share:.1%} with {reward:g}" for reward, share in sorted(outcome.reward_probability.items()))
+    sentence = (
+        f"{plan.text}: {outcome.expected_return:.6g} expected in {outcome.expected_steps:.3g} steps"
+        f" ({'ends ' + ends if ends else 'does not end'}); the best policy gets {best:.6g} from there"
+    )
+    return {
+        "path": plan.text,
+        "start": plan.state,
+        "actions": plan.actions,
+        "expected_return": outcome.expected_return,
+        "expected_steps": outcome.expected_steps,
+        "end_probability": outcome.end_probability,
+        "end_rewards": {f"{reward:g}": share for reward, share in outcome.reward_probability.items()},
+        "best_return": best,
+        "optimal": best - outcome.expected_return <= 10 * tolerance,
+        "sentence": sentence,
+    }
+
+
+def _draw(folder: Path, name: str, layout: Layout | None, solution: Solution) -> list[str]:
+    from puzzlebox.pictures import grid_pictures as pictures
+
+    label = f"{name}, γ = {solution.discount:g}"
+    if layout is None:
+        figures = {"values": pictures.histogram_picture(solution.values, f"{label}: values")}
+    else:
+        figures = {
+            "policy": pictures.policy_picture(layout, solution.q_values, f"{label}: best policy"),
+            "values": pictures.value_picture(layout, solution.values, f"{label}: values"),
+            "q_values": pictures.q_picture(layout, solution.q_values, f"{label}: action values"),
+        }
+    return [str(pictures.save(figure, folder / f"{kind}.png")) for kind, figure in figures.items()]
