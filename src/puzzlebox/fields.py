@@ -53,6 +53,7 @@ ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
     "update_epochs": ("num_epochs",),
     "vf_coef": ("value_coef",),
 }
+SYNONYMS = {"discount": ("gamma",), "gamma": ("discount",)}  # the field uses both, so both are understood
 
 
 def param(
@@ -70,6 +71,11 @@ def param(
 def params(module: Any) -> dict[str, dataclasses.Field]:
     """The hyper-parameters of an algorithm or world (class or instance), by name, in the order written."""
     return {f.name: f for f in dataclasses.fields(module) if "help" in f.metadata}
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Every name under which a hyper-parameter or flag may be given, its own first: ``discount``, then ``gamma``."""
+    return (name, *SYNONYMS.get(name, ()))
 
 
 def unknown_field(kind: str, name: str, known: Iterable[str]) -> UsageError:
