@@ -13,7 +13,7 @@ from puzzlebox.envs import make
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.evaluation.evaluate import measured, play
+from puzzlebox.evaluation.evaluate import measured, play_episodes
 from puzzlebox.runs.agents import Agents
 from puzzlebox.types import Timestep
 
@@ -67,7 +67,7 @@ def test_evaluation_tells_measures_and_success():
     flat = jax.tree.map(jnp.zeros_like, state.nets[0])
     prefers = jnp.array([[0.0, 1.0], [1.0, 0.0]])  # agent 0 goes right, agent 1 stays
     actor = eqx.tree_at(lambda actor: actor.net.biases[-1], flat, prefers)
-    played = play(agents, state._replace(nets=(actor, state.nets[1])), greedy=True, episodes=4, seed=0)
+    played = play_episodes(agents, state._replace(nets=(actor, state.nets[1])), greedy=True, episodes=4, seed=0)
     np.testing.assert_array_equal(played.measures["success"], [[1] * 4, [0] * 4])
     np.testing.assert_array_equal(played.lengths, [[3] * 4, [5] * 4])
     np.testing.assert_array_equal(played.returns, [[-3] * 4, [-5] * 4])

@@ -89,7 +89,7 @@ def test_a_long_text_of_a_run_is_measured_in_windows_and_said_to_be_learned(tmp_
     assert figures["rows"] == scores.shape[1] == -(-301 // load_model(TINY).decoder.config.context)
     assert figures["perplexity"] == pytest.approx(258, rel=1e-4)
     assert figures["held_out"] is False
-    assert held_out.lines(figures)[0].startswith("training loss 5.5")
+    assert held_out.held_out_lines(figures)[0].startswith("training loss 5.5")
     assert held_out.figures(agents, None, 2, 0)[1]["rows"] == 2
 
 
@@ -155,7 +155,7 @@ def test_held_out_loss_and_preferences_of_a_run(tmp_path):
     assert figures["margin"] == pytest.approx(figures["chosen_change"] - figures["rejected_change"], abs=1e-4)
     figures = train("sft", str(tmp_path / "texts.jsonl"), run=tmp_path / "sft", **options)
     assert 0 < figures["loss"] < figures["loss_start"]
-    assert "held-out loss" in "\n".join(report.lines(figures))
+    assert "held-out loss" in "\n".join(report.summary_lines(figures))
 
 
 def test_file_without_verifier_is_refused(tmp_path):

@@ -20,7 +20,7 @@ def untrained(env, **values):
 
 def test_a_delayed_reward_is_drawn_where_it_is_paid():
     agent, state = untrained(probes.DelayedReward(), discount=0.8)
-    happened = predictions.play(agent, state, 0)
+    happened = predictions.play_episode(agent, state, 0)
     np.testing.assert_array_equal(happened.reward, [0, 1])
     np.testing.assert_allclose(happened.value, [0.8, 1])
     np.testing.assert_allclose(happened.policy, [1, 1])
@@ -29,7 +29,7 @@ def test_a_delayed_reward_is_drawn_where_it_is_paid():
 
 def test_players_of_a_game_see_opposite_values():
     agent, state = untrained(make("tic_tac_toe"), discount=1.0)
-    happened = predictions.play(agent, state, 3)
+    happened = predictions.play_episode(agent, state, 3)
     assert 5 <= len(happened.action) <= 9
     assert len(set(happened.action.tolist())) == len(happened.action)  # no cell is taken twice
     winner = happened.reward[-1]
@@ -41,7 +41,7 @@ def test_players_of_a_game_see_opposite_values():
 @pytest.mark.parametrize(("world", "network"), [("CartPole-v1", "mlp"), ("connect_four", "conv")])
 def test_predictions_are_the_models_own_steps(world, network):
     agent, state = untrained(make(world), discount=0.9, network=network)
-    happened = predictions.play(agent, state, 0)
+    happened = predictions.play_episode(agent, state, 0)
     predicted = predictions.predict(agent, state, happened)
     length = len(happened.action)
     assert {len(column) for column in predicted} == {length}
@@ -60,7 +60,7 @@ def test_the_picture():
     rng = np.random.default_rng(0)
     happened = predictions.Happened(np.zeros((9, 1)), np.zeros(9, int), *rng.random((3, 9)))
     predicted = predictions.Predicted(*rng.random((3, 9)), np.arange(9) % 3)
-    figure = predictions.draw(happened, predicted, "title")
+    figure = predictions.draw_predictions(happened, predicted, "title")
     panels = figure.axes
     assert [axes.get_ylabel() for axes in panels] == ["reward", "return", "probability of\nthe action taken"]
     for axes, name in zip(panels, ("reward", "value", "policy"), strict=True):

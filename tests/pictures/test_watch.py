@@ -14,7 +14,7 @@ from puzzlebox.envs.grid_drawing import COLOURS, grid_picture, grid_text
 from puzzlebox.errors import UsageError
 from puzzlebox.pictures import film as films
 from puzzlebox.pictures.film import Film
-from puzzlebox.pictures.watch import lines, record, set_stage, watch
+from puzzlebox.pictures.watch import record, set_stage, summary_lines, watch
 from puzzlebox.training.train import train
 
 
@@ -87,7 +87,7 @@ def test_a_trained_robot_is_filmed_on_its_shortest_way(grid_run):
     shown = list(frames(grid_run / "watch.gif"))
     assert len(shown) == figures["frames"] == sum(e["length"] + 1 for e in figures["episodes"])
     assert shown[first["length"]][1] == 2000 and shown[0][1] == 250
-    assert any("the task ended" in line for line in lines(figures))
+    assert any("the task ended" in line for line in summary_lines(figures))
     assert json.dumps(figures)
 
 

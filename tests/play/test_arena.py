@@ -11,7 +11,7 @@ from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
 from puzzlebox.errors import UsageError
 from puzzlebox.play import arena, match
-from puzzlebox.play.match import Boards, play
+from puzzlebox.play.match import Boards, play_match
 from puzzlebox.play.players import Choice
 
 GAME = make("tic_tac_toe")
@@ -51,7 +51,7 @@ class Scripted:
 
 def test_a_game_told_beforehand():
     """Lowest against lowest: 0 1 2 3 4 5 6, the first player has 0 2 4 6 and wins on the diagonal 2 4 6."""
-    record = play(BOARDS, Lowest(), Lowest(), 5, jax.random.key(0))
+    record = play_match(BOARDS, Lowest(), Lowest(), 5, jax.random.key(0))
     assert record.counts() == (5, 0, 0) and record.lengths == [7] * 5
     assert record.distinct == {(0, 1, 2, 3, 4, 5, 6)}
 
@@ -71,10 +71,10 @@ def test_games_of_different_lengths_are_each_counted_once(monkeypatch):
     scripts = [(0, 3, 1, 4, 2, 5, 6, 7, 8), (0, 3, 1, 4, 8, 5, 2, 6, 7), (0, 4, 8, 1, 7, 6, 2, 5, 3)]
     monkeypatch.setattr(match, "MOST_BOARDS", 3)
     player, heard = Scripted(scripts), []
-    record = play(BOARDS, player, player, 3, jax.random.key(0), note=heard.append)
+    record = play_match(BOARDS, player, player, 3, jax.random.key(0), note=heard.append)
     assert record.counts() == (1, 1, 1) and record.lengths == [5, 6, 9] and record.outcomes == [1, -1, 0]
     assert heard == [1, 2, 3]
-    many = play(BOARDS, player, player, 50, jax.random.key(0))
+    many = play_match(BOARDS, player, player, 50, jax.random.key(0))
     assert len(many.lengths) == 50 and len(many.distinct) == 3
     assert all(
         {5: 1, 6: -1, 9: 0}[length] == outcome for length, outcome in zip(many.lengths, many.outcomes, strict=True)
@@ -85,7 +85,7 @@ def test_games_of_different_lengths_are_each_counted_once(monkeypatch):
 def test_searches_always_have_a_full_batch_of_one_players_turn(monkeypatch):
     monkeypatch.setattr(match, "MOST_BOARDS", 4)
     first, second = Lowest(), Lowest()
-    play(BOARDS, first, second, 12, jax.random.key(0))
+    play_match(BOARDS, first, second, 12, jax.random.key(0))
     assert set(first.asked) == {(4, 0)} and len(first.asked) == 3 * 4
     assert {asked[0] for asked in second.asked} == {4}
 
@@ -93,11 +93,11 @@ def test_searches_always_have_a_full_batch_of_one_players_turn(monkeypatch):
 def test_random_openings_are_the_same_from_both_sides():
     a, b = Lowest("a"), Lowest("b")
     games = [
-        play(BOARDS, x, y, 40, jax.random.key(seed), opening_plies=2, opening_seed=7)
+        play_match(BOARDS, x, y, 40, jax.random.key(seed), opening_plies=2, opening_seed=7)
         for x, y, seed in ((a, b, 0), (b, a, 1))
     ]
     assert games[0].distinct == games[1].distinct and len(games[0].distinct) > 20
-    other = play(BOARDS, a, b, 40, jax.random.key(0), opening_plies=2, opening_seed=8)
+    other = play_match(BOARDS, a, b, 40, jax.random.key(0), opening_plies=2, opening_seed=8)
     assert other.distinct != games[0].distinct
 
 
@@ -109,7 +109,7 @@ def test_openings_are_random_only_where_nobody_varies():
 
 def test_every_game_follows_the_rules_and_equal_keys_give_equal_games():
     player = arena.make_player("random", "tic_tac_toe", GAME)
-    record, again, other = (play(BOARDS, player, player, 30, jax.random.key(seed)) for seed in (0, 0, 1))
+    record, again, other = (play_match(BOARDS, player, player, 30, jax.random.key(seed)) for seed in (0, 0, 1))
     assert again.distinct == record.distinct != other.distinct
     for moves in record.distinct:
         _, position = from_moves(GAME, ",".join(map(str, moves)))
@@ -124,7 +124,7 @@ def test_random_against_random_is_known(capsys):
     assert figures["as_second"]["draws"] + figures["as_second"]["losses"] == 50
     assert list(figures["elo"]) == ["perfect", "random"]
     player = arena.make_player("random", "tic_tac_toe", GAME)
-    record = play(BOARDS, player, player, 4000, jax.random.key(3))
+    record = play_match(BOARDS, player, player, 4000, jax.random.key(3))
     for share, count in zip((0.585, 0.127, 0.288), record.counts(), strict=True):
         assert count / 4000 == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 4000))
 

@@ -9,7 +9,7 @@ import pytest
 
 from puzzlebox.cli import main
 from puzzlebox.play.players import Choice
-from puzzlebox.play.terminal import WIDTH, bar, play
+from puzzlebox.play.terminal import WIDTH, bar, play_game
 
 
 class Terminal(io.StringIO):
@@ -104,7 +104,7 @@ def test_typed_moves_and_asking_again(capsys, monkeypatch):
     """An illegal move is told in a line, then the next one is read; an empty line is passed over; the end stops it."""
     monkeypatch.setattr(sys, "stdin", Terminal("9\n\n4\n4\n"))
     monkeypatch.setattr("builtins.input", lambda prompt="": next_line())
-    figures = play("tic_tac_toe", "human")
+    figures = play_game("tic_tac_toe", "human")
     out, err = capsys.readouterr()
     assert [move["move"] for move in figures["moves"]] == ["4"]
     assert err.splitlines() == [
@@ -123,13 +123,13 @@ def next_line():
 
 def test_piped_moves(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("0\n3\n1\n4\n2\n"))
-    assert play("tic_tac_toe", "human")["winner"] == "player 1"
+    assert play_game("tic_tac_toe", "human")["winner"] == "player 1"
 
 
 def test_given_moves_first_then_typed_ones(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("1\n4\n2\n"))
     monkeypatch.setattr("builtins.input", lambda prompt="": next_line())
-    assert play("tic_tac_toe", "human", moves="0,3")["winner"] == "player 1"
+    assert play_game("tic_tac_toe", "human", moves="0,3")["winner"] == "player 1"
 
 
 def test_bars():

@@ -60,7 +60,7 @@ def test_evaluating_a_run_tells_of_its_games(run):
     assert figures["returns"] == figures["against"]["random"]["mean_outcome"]
     written = json.loads((run / "evaluation.json").read_text())
     assert np.shape(written["greedy"]["episode_returns"]) == (2, 6) and written["against"] == figures["against"]
-    printed = "\n".join(report.lines(figures))
+    printed = "\n".join(report.summary_lines(figures))
     assert "against random" in printed and "against perfect" in printed
 
 

@@ -7,12 +7,14 @@ import pytest
 
 from puzzlebox.envs.bandit import Bandit
 from puzzlebox.errors import UsageError
-from puzzlebox.studies.bandit import bandit, bandit_regret, play, strategies
+from puzzlebox.studies.bandit import bandit, bandit_regret, pull_arms, strategies
 
 
 def regrets(env, epsilon, bonus=0.0, runs=300):
     keys = jax.random.split(jax.random.key(0), runs)
-    return jax.jit(jax.vmap(lambda key: play(env, jnp.asarray(epsilon, jnp.float32), jnp.float32(bonus), key)))(keys)
+    return jax.jit(jax.vmap(lambda key: pull_arms(env, jnp.asarray(epsilon, jnp.float32), jnp.float32(bonus), key)))(
+        keys
+    )
 
 
 def test_greedy_stays_with_the_first_arm_that_pays():

@@ -18,7 +18,7 @@ from puzzlebox.studies.tour import tour as tours
 from puzzlebox.studies.tour.cartpole import common_steps
 from puzzlebox.studies.tour.chapter import Chapter, Context, free_cells, signed, tiny
 from puzzlebox.studies.tour.learning import learned_model
-from puzzlebox.studies.tour.tasks import expected_return, play
+from puzzlebox.studies.tour.tasks import expected_return, play_policy
 from puzzlebox.studies.tour.tour import tour
 from puzzlebox.types import MDP
 
@@ -173,9 +173,9 @@ def test_expected_return_of_a_cut_episode_by_hand():
 def test_play_in_gymnasium():
     sure = np.zeros(16, int)
     sure[[0, 1, 2, 6, 10, 14]] = [2, 2, 1, 1, 1, 2]  # east, east, south, south, south, east
-    slippery = play("FrozenLake-v1", sure, 200, seed=3)
+    slippery = play_policy("FrozenLake-v1", sure, 200, seed=3)
     assert set(slippery) == {0.0, 1.0} and 0 < slippery.mean() < 0.2
-    np.testing.assert_array_equal(slippery, play("FrozenLake-v1", sure, 200, seed=3))
+    np.testing.assert_array_equal(slippery, play_policy("FrozenLake-v1", sure, 200, seed=3))
 
 
 def test_the_learned_model_counts_what_is_remembered():

@@ -10,11 +10,11 @@ from typing import Any
 
 
 def play(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.play.terminal import play
+    from puzzlebox.play.terminal import play_game
     from puzzlebox.scale import backend
 
     backend.prepare()
-    return play(
+    return play_game(
         arguments.game,
         arguments.against,
         moves=arguments.moves,
@@ -39,7 +39,7 @@ def arena(arguments: argparse.Namespace) -> dict[str, Any]:
         seed=arguments.seed,
     )
     if not arguments.json:
-        print("\n".join(arena.lines(figures)))
+        print("\n".join(arena.summary_lines(figures)))
     return figures
 
 
@@ -57,7 +57,7 @@ def tree(arguments: argparse.Namespace) -> dict[str, Any]:
         out=arguments.out,
     )
     if not arguments.json:
-        print("\n".join(tree_picture.lines(figures)))
+        print("\n".join(tree_picture.summary_lines(figures)))
     return figures
 
 

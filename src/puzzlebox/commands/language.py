@@ -28,7 +28,7 @@ def generate(arguments: argparse.Namespace) -> dict[str, Any]:
         chat_template=arguments.chat_template,
     )
     if not arguments.json:
-        print("\n".join(generate_text.lines(figures)), flush=True)
+        print("\n".join(generate_text.summary_lines(figures)), flush=True)
         say(generate_text.footnote(figures))
     return figures
 
@@ -54,7 +54,7 @@ def logprobs(arguments: argparse.Namespace) -> dict[str, Any]:
 
     figures = logprobs.logprobs(arguments.model, arguments.text)
     if not arguments.json:
-        print("\n".join(logprobs.lines(figures)))
+        print("\n".join(logprobs.summary_lines(figures)))
     return figures
 
 
@@ -63,7 +63,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
 
     figures = export.export(arguments.model, arguments.to, arguments.out)
     if not arguments.json:
-        print("\n".join(export.lines(figures)))
+        print("\n".join(export.summary_lines(figures)))
     return figures
 
 
@@ -93,7 +93,7 @@ def rlhf(arguments: argparse.Namespace) -> dict[str, Any]:
         episodes=arguments.episodes,
     )
     if not arguments.json:
-        print("\n".join(rlhf.lines(figures)))
+        print("\n".join(rlhf.summary_lines(figures)))
     return figures
 
 

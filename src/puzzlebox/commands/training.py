@@ -79,7 +79,7 @@ def winrate(arguments: argparse.Namespace) -> dict[str, Any]:
         seed=arguments.seed,
     )
     if not arguments.json:
-        print("\n".join(winrate.lines(figures)))
+        print("\n".join(winrate.summary_lines(figures)))
     return figures
 
 
@@ -90,7 +90,7 @@ def doctor(arguments: argparse.Namespace) -> dict[str, Any]:
     backend.prepare()
     figures = doctor.doctor(arguments.subject, model=arguments.model)
     if not arguments.json:
-        print("\n".join(doctor.lines(figures)))
+        print("\n".join(doctor.summary_lines(figures)))
     return figures
 
 
@@ -107,7 +107,7 @@ def watch(arguments: argparse.Namespace) -> dict[str, Any]:
         terminal=arguments.terminal,
     )
     if not arguments.json:
-        print("\n".join(watch.lines(figures)))
+        print("\n".join(watch.summary_lines(figures)))
     return figures
 
 

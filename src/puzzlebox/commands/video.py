@@ -15,7 +15,7 @@ def reward_lab(arguments: argparse.Namespace) -> dict[str, Any]:
         quick=arguments.quick, seeds=arguments.seeds, seed=arguments.seed, run=arguments.run
     )
     if not arguments.json:
-        print("\n".join(reward_lab.lines(summary)))
+        print("\n".join(reward_lab.summary_lines(summary)))
     return summary
 
 
@@ -24,7 +24,7 @@ def roms(arguments: argparse.Namespace) -> dict[str, Any]:
 
     figures = roms.import_roms(arguments.directory)
     if not arguments.json:
-        print("\n".join(roms.lines(figures)))
+        print("\n".join(roms.summary_lines(figures)))
     return figures
 
 

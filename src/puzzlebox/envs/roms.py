@@ -46,7 +46,7 @@ def import_roms(directory: str | Path) -> dict[str, Any]:
     return {"directory": str(directory), "imported": imported, "others": others, "missing": missing}
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The same for a person."""
     out = [f"imported {rom['game']} from {rom['file']}; play it: retro:{rom['game']}" for rom in figures["imported"]]
     out += [f"unknown: {rom['file']}, SHA-1 {rom['sha1']}{_in_words(rom['title'])}" for rom in figures["others"]]

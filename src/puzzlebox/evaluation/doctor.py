@@ -231,7 +231,7 @@ def length(text: Text | None) -> int:
     return len(plain(text))
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The findings for a person."""
     out = [f"{figures['subject']} ({figures['kind']})"]
     for f in figures["findings"]:

@@ -68,7 +68,7 @@ def evaluate_agents(
     record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
     figures: dict[str, Any] = {}
     for mode in ("greedy", "sampled"):
-        played = play(agents, state, greedy=mode == "greedy", episodes=episodes, seed=seed)
+        played = play_episodes(agents, state, greedy=mode == "greedy", episodes=episodes, seed=seed)
         record[mode] = {
             "episode_returns": played.returns.round(4).tolist(),
             "episode_lengths": played.lengths.tolist(),
@@ -124,7 +124,7 @@ def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
     return {name: figures[name] for name in names if name in figures}
 
 
-def play(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> Played:
+def play_episodes(agents: Agents, state: State, *, greedy: bool, episodes: int, seed: int) -> Played:
     """Whole episodes of every agent.
 
     Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.

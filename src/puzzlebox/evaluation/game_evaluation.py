@@ -16,7 +16,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.play.agreement import agreement, mean
 from puzzlebox.play.agreement import words as agreement_words
 from puzzlebox.play.arena import named, words
-from puzzlebox.play.match import Boards, Record, play
+from puzzlebox.play.match import Boards, Record, play_match
 from puzzlebox.play.players import Perfect, Player, Random, Searcher
 from puzzlebox.runs.agents import Agents
 from puzzlebox.runs.directory import Run, write_json
@@ -40,7 +40,10 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
     for i, rival in enumerate(rivals or [None]):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), i), 2)
         matches[rival.name if rival else "nobody"] = [
-            (play(boards, player, rival or player, half, keys[0]), play(boards, rival or player, player, half, keys[1]))
+            (
+                play_match(boards, player, rival or player, half, keys[0]),
+                play_match(boards, rival or player, player, half, keys[1]),
+            )
             for player in players
         ]
     sign = -1 if rivals else 1  # the second record is the opponent's, where there is one
@@ -107,7 +110,7 @@ def searchers(config: dict[str, Any], agents: Agents, state: State, steps: int) 
     return players
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def game_lines(figures: dict[str, Any]) -> list[str]:
     """What a person sees of it."""
     out = [
         f"against {name:8} beginning: {words(row['as_first'])}; second: {words(row['as_second'])}"

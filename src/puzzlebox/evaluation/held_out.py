@@ -211,7 +211,7 @@ def windows(model: LanguageModel, texts: Sequence[str], length: int) -> tuple[np
     return tokens, mask
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def held_out_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     out, which = [], "held-out" if figures.get("held_out", True) else "training"
     if "judge_accuracy" in figures:

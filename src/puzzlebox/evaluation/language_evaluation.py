@@ -210,7 +210,7 @@ def shown_examples(examples: Sequence[Example], texts: list[list[str]], count: i
     return [{"prompt": e.prompt, "answer": e.answer, "completion": written[0]} for e, written in pairs]
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def language_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     out = []
     if "accuracy" in figures:
@@ -225,7 +225,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
         out.append(f"mean reward {figures['return_mean']:.3f} on {figures['problems']} problems")
     if "pass_at" in figures:
         out.append(", ".join(f"pass@{k} {value:.1%}" for k, value in figures["pass_at"].items()))
-    out += held_out.lines(figures)
+    out += held_out.held_out_lines(figures)
     for example in figures.get("examples", []):
         if isinstance(example["prompt"], str):
             wanted = f"   (wanted: {short(example['answer'])})" if example["answer"] else ""

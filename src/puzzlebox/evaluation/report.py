@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlebox.evaluation import game_evaluation, language_evaluation
-from puzzlebox.runs import protocol
+from puzzlebox.evaluation.game_evaluation import game_lines
+from puzzlebox.evaluation.language_evaluation import language_lines
 from puzzlebox.runs.progress import si
+from puzzlebox.runs.protocol import protocol_lines
 
 
 def show(figures: dict[str, Any], as_json: bool) -> dict[str, Any]:
     """Prints ``figures`` for a person unless JSON was asked for; returns them."""
     if not as_json:
-        print("\n".join(lines(figures)))
+        print("\n".join(summary_lines(figures)))
     return figures
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     trained = f": {plural(figures['seeds'], 'seed')}, {figures['steps']} steps" if figures["steps"] else ""
     out = [" on ".join(filter(None, (figures["algorithm"], figures["env"]))) + trained]
     for row in figures.get("table", []):
         values = ", ".join(f"{k} {v:g}" for k, v in row.items() if isinstance(v, float) and "return" not in k)
         out.append(f"  {values:30} {score(row)}")
-    written = game_evaluation.lines(figures) if "against" in figures else language_evaluation.lines(figures)
+    written = game_lines(figures) if "against" in figures else language_lines(figures)
     out += [f"  {line}" for line in written]
     if not written and "table" not in figures:
         for mode in ("greedy", "sampled"):
@@ -37,7 +38,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
             f"  trained in {figures['seconds']:.1f} s after {figures['compile_seconds']:.1f} s of compiling"
             + (f", {si(speed)} steps/s" if speed else "")
         )
-    out += [f"  {line}" for line in protocol.lines(figures)]
+    out += [f"  {line}" for line in protocol_lines(figures)]
     out += [f"  note: {note}" for note in figures.get("notes", [])]
     if not figures["intervals_meaningful"] and figures["steps"]:  # a model that is no run has no seeds
         out.append("  with fewer than 3 seeds there is no telling how other seeds would do: add --seeds 10")

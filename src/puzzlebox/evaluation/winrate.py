@@ -136,7 +136,7 @@ def length_controlled(score: np.ndarray, difference: np.ndarray) -> float:
     return float(1 / (1 + np.exp(-beta[0])))
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     low, high = figures["win_rate_ci"]
     verdict = "A is better" if low > 0.5 else "B is better" if high < 0.5 else "they cannot be told apart"

@@ -101,7 +101,7 @@ def origin(model: str) -> Path | None:
     return path if (path / "config.json").is_file() else None
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     size = figures["bytes"] / 1e6
     shown = [f"{figures['path']}: {', '.join(figures['files'])} ({size:.1f} MB)"]
     return shown + [f"  note: {note}" for note in figures["notes"]]

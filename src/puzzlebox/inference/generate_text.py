@@ -116,7 +116,7 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text[: min(places)] if places else text
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The completions for a person, each behind the prompt's end."""
     out = []
     for number, made in enumerate(figures["completions"], 1):

@@ -78,7 +78,7 @@ def _score(decoder, tokens, mask):
     return score(decoder, tokens[:, :-1], tokens[:, 1:], mask)[0]
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person: every line, its tokens with their log-probabilities below each other."""
     out = []
     for number, (texts, values) in enumerate(zip(figures["token_texts"], figures["log_probs"], strict=True), 1):

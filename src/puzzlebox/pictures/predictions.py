@@ -66,12 +66,14 @@ def plot_predictions(run: str | Path, agent: int = 0, seed: int = 0) -> list[Pat
     agents: Any = build(config)
     state, _, _ = checkpoint.load_newest(opened.checkpoints, agents.shapes())
     algorithm, own = agents.one(agent), jax.tree.map(lambda leaf: leaf[agent], state)
-    happened = play(algorithm, own, seed)
-    figure = draw(happened, predict(algorithm, own, happened), f"What the model of {config['env']} predicts")
+    happened = play_episode(algorithm, own, seed)
+    figure = draw_predictions(
+        happened, predict(algorithm, own, happened), f"What the model of {config['env']} predicts"
+    )
     return figures.save(figure, opened.path / "predictions")
 
 
-def play(algorithm: MuZero, state: State, seed: int) -> Happened:
+def play_episode(algorithm: MuZero, state: State, seed: int) -> Happened:
     """One episode by search without noise, at most `MAX_STEPS` of it."""
     game = algorithm.env if isinstance(algorithm.env, Game) else None
     step = jax.jit(jax.vmap(game.step, (0, 0, None)) if game else vectorize(algorithm.env, 1).step)
@@ -127,7 +129,7 @@ def predict(algorithm: MuZero, state: State, happened: Happened) -> Predicted:
     )
 
 
-def draw(happened: Happened, predicted: Predicted, title: str) -> Figure:
+def draw_predictions(happened: Happened, predicted: Predicted, title: str) -> Figure:
     """Three panels over the steps of the episode: reward, value, probability of the action taken."""
     from matplotlib.figure import Figure
 

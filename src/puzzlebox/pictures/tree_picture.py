@@ -284,7 +284,7 @@ def _bezier(points: np.ndarray) -> np.ndarray:
     return (1 - t) ** 3 * a + 3 * (1 - t) ** 2 * t * b + 3 * (1 - t) * t**2 * c + t**3 * d
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     out = [f"{figures['player']} would play {figures['move']}; value {figures['value']:+.2f} for the player to move"]
     for name, child in list(figures["children"].items())[:9]:

@@ -102,7 +102,7 @@ def film_run(
     return film, played, {"run": str(run.path), "agent": agent, "steps": progress["steps"], "mode": mode}
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The same for a person."""
     out = [
         f"episode {i}: return {e['episode_return']:g} in {e['length']} steps ({ENDS[e['ended']]})"

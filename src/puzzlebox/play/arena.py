@@ -77,8 +77,8 @@ def meet(
 
     first_key, second_key = jax.random.split(jax.random.key(seed))
     openings: Any = {"opening_plies": plies, "opening_seed": seed}
-    first = match.play(boards, a, b, games, first_key, note=note, **openings)
-    other = match.play(boards, b, a, games, second_key, note=lambda done: note(games + done), **openings)
+    first = match.play_match(boards, a, b, games, first_key, note=note, **openings)
+    other = match.play_match(boards, b, a, games, second_key, note=lambda done: note(games + done), **openings)
     as_first, as_second = first.counts(), other.counts()[::-1]
     wins, draws, losses = (x + y for x, y in zip(as_first, as_second, strict=True))
     gap = elo.rate(np.array([[0, wins], [losses, 0]]), np.array([[0, draws], [draws, 0]])).difference[0, 1]
@@ -136,7 +136,7 @@ def make_game(env: str) -> Game:
     return world
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     names = list(figures["elo"])
     width = max(map(len, names))

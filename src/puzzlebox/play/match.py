@@ -67,7 +67,7 @@ class Boards:
         return int(np.clip(MEMORY // (node * most), 1, MOST_BOARDS))
 
 
-def play(
+def play_match(
     boards: Boards,
     first: Player,
     second: Player,

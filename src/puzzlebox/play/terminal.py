@@ -29,7 +29,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 HUMAN = "human"
 
 
-def play(
+def play_game(
     env: str,
     against: str = "",
     *,

@@ -31,7 +31,7 @@ def of_scores(env: Any, steps: int) -> dict[str, Any]:
     return {"frames": steps * env.protocol["frames_per_step"], "protocol": for_scores(env).protocol}
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def protocol_lines(figures: dict[str, Any]) -> list[str]:
     """The same for a person."""
     if "protocol" not in figures:
         return []

@@ -97,7 +97,7 @@ def bandit_regret(
     keys = jax.random.split(play_key, (len(plans), runs))
 
     def pull(means: Array, epsilon: Array, bonus: Array, key: Key) -> tuple[Array, Array]:
-        return play(Bandit(arms=arms, noise=noise, means=means), epsilon, bonus, key)
+        return pull_arms(Bandit(arms=arms, noise=noise, means=means), epsilon, bonus, key)
 
     every_run = jax.vmap(pull, (0, None, None, 0))
     regret, best = jax.jit(jax.vmap(every_run, (None, 0, 0, 0)))(means, epsilon, bonus, keys)
@@ -109,7 +109,7 @@ def draw_means(key: Key, shape: tuple[int, ...], noise: str) -> Array:
     return jax.random.normal(key, shape) if noise == "gaussian" else jax.random.uniform(key, shape)
 
 
-def play(env: Bandit, epsilon: Array, bonus: Array, key: Key) -> tuple[Array, Array]:
+def pull_arms(env: Bandit, epsilon: Array, bonus: Array, key: Key) -> tuple[Array, Array]:
     """One run: cumulative regret and whether the pulled arm was the best, each ``[T]``.
 
     ε-greedy in Q(a) + bonus · √(2 ln t / n(a)); ties are broken at random.

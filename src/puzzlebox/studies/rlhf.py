@@ -147,7 +147,7 @@ def markdown(table: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def lines(figures: dict[str, Any]) -> list[str]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The figures for a person."""
     preferred = figures["winrate"]
     low, high = preferred["win_rate_ci"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.envs.six_terms import TERMS, Weights
-from puzzlebox.evaluation.evaluate import Played, play
+from puzzlebox.evaluation.evaluate import Played, play_episodes
 from puzzlebox.pictures.page import Check
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents
@@ -104,7 +104,7 @@ def reward_lab(
     runs = {name: open_run(path / name, config) for name, config in configs.items()}
     agents = all_agents(configs)
     state, seconds, compile_seconds = train(agents, runs, quiet)
-    played = play(agents, state, greedy=True, episodes=EPISODES, seed=seed)
+    played = play_episodes(agents, state, greedy=True, episodes=EPISODES, seed=seed)
     time_limit = agents.algorithm.env.time_limit  # type: ignore[attr-defined]
     found = {
         name: figures(_of(played, slice(i * seeds, (i + 1) * seeds)), time_limit) for i, name in enumerate(SETTINGS)
@@ -224,7 +224,7 @@ def median(values: list[float]) -> int:
     return int(np.argsort(values, kind="stable")[len(values) // 2])
 
 
-def lines(summary: dict[str, Any]) -> list[str]:
+def summary_lines(summary: dict[str, Any]) -> list[str]:
     """The same for a person."""
     out = []
     for setting in summary["settings"].values():

@@ -133,7 +133,7 @@ def tasks(context: Context) -> Chapter:
     )
 
 
-def play(name: str, policy: np.ndarray, episodes: int, seed: int) -> np.ndarray:
+def play_policy(name: str, policy: np.ndarray, episodes: int, seed: int) -> np.ndarray:
     """Returns of whole episodes of a policy int [S] in Gymnasium's own simulator, ``[episodes]``."""
     env = gymnasium.make(name, disable_env_checker=True)
     actions = policy.tolist()
@@ -175,9 +175,9 @@ def _task(context: Context, name: str, steps: int, episodes: int) -> Task:
         mdp,
         solution,
         expected_return(mdp, solution.policy, limit),
-        play(name, solution.policy, episodes, seed=0),
+        play_policy(name, solution.policy, episodes, seed=0),
         np.array([expected_return(mdp, policy, limit) for policy in policies]),
-        np.array([play(name, policy, each, seed=1 + i).mean() for i, policy in enumerate(policies)]),
+        np.array([play_policy(name, policy, each, seed=1 + i).mean() for i, policy in enumerate(policies)]),
     )
 
 
