@@ -19,7 +19,7 @@ def move(env, cell, action, seed=0, time=0):
     return eqx.filter_jit(env.step)(state, jnp.int32(action), jax.random.key(seed))[1]
 
 
-@pytest.mark.parametrize("name", ["grid/robot", "grid/toy", "grid/maze,slip=0.3"])
+@pytest.mark.parametrize("name", ["grid/robot", "grid/toy", "grid/toy,slip=0.2", "grid/maze"])
 def test_the_course_worlds_keep_every_rule(name):
     check_environment(make(name))
 
@@ -63,7 +63,7 @@ def test_slip_goes_sideways_half_to_each_side():
 
 
 def test_the_table_agrees_with_the_steps():
-    env = make("grid/toy,slip=0")
+    env = make("grid/toy")
     mdp = env.mdp()
     for cell in (0, 1, 2, 4, 6, 8, 9, 10, 11):
         for action in range(4):

@@ -13,7 +13,7 @@ from puzzlebox.pictures import grid_pictures as pictures
 
 @pytest.fixture(scope="module")
 def toy():
-    env = make("grid/toy")
+    env = make("grid/toy,slip=0.2")  # where moves slip, every cell has one best move
     return env.layout, policy_iteration(env.mdp(), 0.97)
 
 
@@ -60,7 +60,7 @@ def test_q_and_model_and_side_by_side(toy, tmp_path):
         )
         == 36
     )
-    mdp = make("grid/toy,slip=0").mdp()
+    mdp = make("grid/toy").mdp()
     transition = to_dense(mdp._replace(terminated=np.zeros_like(mdp.terminated))).transition
     visits = np.zeros((12, 4))
     visits[8, 0] = 5  # one move, tried five times: one arrow

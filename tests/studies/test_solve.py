@@ -46,8 +46,8 @@ def test_policies_are_judged():
     assert abs(check["start_loss"]) < 1e-6
     walls = solve("grid/toy", 0.97, policy="N")["policy_check"]
     assert not walls["optimal"]
-    # Always north: from the start the corner is reached, where bumping goes on at −0.1 until a slip moves on.
-    assert walls["start_loss"] > 0
+    # Always north ends against the wall of the corner, at −0.1 for ever. The best way is four steps, then the goal.
+    assert walls["start_loss"] == pytest.approx(sum(-0.1 * 0.97**t for t in range(4)) + 0.97**4 + 0.1 / (1 - 0.97))
     assert walls["mistakes"]
     assert "not optimal" in walls["sentence"]
 

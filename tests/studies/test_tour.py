@@ -82,8 +82,13 @@ def test_its_figures_are_the_lectures(short):
     assert [path["return"] for path in robot["paths"]] == [100 - 7, 100 - 7, -50 - 5]
     assert [path["optimal"] for path in robot["paths"]] == [True, True, False]
     assert robot["best_return_slippery"] > max(path["return_slippery"] for path in robot["paths"])
-    # At −2 the cell beside the −1 ends it all (east); at −0.1 it goes round (north).
-    assert toy["policies"][0][6] == 1 and toy["policies"][1][6] == 0
+    # From the corner 11 the −1 is one move away (north) and the +1 four (west, north, north, east).
+    # At −2 per step: −1 against −2 − 2 − 2 + 1 = −5. At −0.1: −1 against −0.1 − 0.1 − 0.1 + 1 = 0.7.
+    assert toy["policies"][0][11] == 0 and toy["policies"][1][11] == 3
+    assert toy["cells_without_a_common_best_move"] == [11]
+    assert toy["losses_of_the_other_policy_there"] == pytest.approx([-1 - -5, 0.7 - -1])
+    # In 6 and 10 the +1 is one move farther than the −1: at −2 a tie, at −0.1 none. Elsewhere nothing differs.
+    assert toy["different_cells"] == [6, 10, 11]
     assert all(check["holds"] for chapter in result["chapters"].values() for check in chapter["checks"])
 
 

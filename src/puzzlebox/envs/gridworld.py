@@ -181,9 +181,9 @@ def robot() -> GridWorld:
 
 
 def toy() -> GridWorld:
-    """The 4×3 grid of Russell & Norvig: +1 and −1 end the episode, moves go astray one time in five."""
+    """The 4×3 grid of Russell & Norvig: +1 and −1 end the episode. A move goes where it points; theirs is slip 0.2."""
     rows = read_rows("...G\n.#.H\nS...")
-    return GridWorld(rows, step_reward=-0.1, goal_reward=1.0, hole_reward=-1.0, slip=0.2, time_limit=100)
+    return GridWorld(rows, step_reward=-0.1, goal_reward=1.0, hole_reward=-1.0, time_limit=100)
 
 
 def maze() -> GridWorld:

@@ -117,9 +117,10 @@ def _judge_policy(mdp: MDP, policy: np.ndarray, solution: Solution, tolerance: f
         sentence = f"this policy is optimal: {value:.6g} from the start"
     else:
         worst = int(check.loss.argmax())
+        wrong = "1 state chooses" if len(check.mistakes) == 1 else f"{len(check.mistakes)} states choose"
         sentence = (
             f"this policy is not optimal: {value:.6g} from the start, {check.start_loss:.6g} less than the best; "
-            f"{len(check.mistakes)} states choose wrongly; most is lost from state {worst}: {check.loss[worst]:.6g}"
+            f"{wrong} wrongly; most is lost from state {worst}: {check.loss[worst]:.6g}"
         )
     return {
         "optimal": check.optimal,

@@ -78,19 +78,39 @@ def test_plain_value_iteration_over_gymnasium_s_table_agrees():
 
 def test_the_classic_four_by_three_world():
     """Russell & Norvig, figure 17.3 (−0.04 for every step, also the last, so the squares pay 0.96 and −1.04)."""
-    env = make("grid/toy,step_reward=-0.04,goal_reward=0.96,hole_reward=-1.04")
+    env = make("grid/toy,slip=0.2,step_reward=-0.04,goal_reward=0.96,hole_reward=-1.04")
     values = policy_iteration(env.mdp(), 1.0).values.reshape(3, 4)
     book = [[0.812, 0.868, 0.918, 0], [0.762, 0, 0.660, 0], [0.705, 0.655, 0.611, 0.388]]
     np.testing.assert_allclose(values, book, atol=5e-4)
 
 
-def test_the_toy_grid_s_best_policy_depends_on_the_step_reward():
-    patient = policy_iteration(make("grid/toy,step_reward=-0.1").mdp(), 0.97).policy
-    hurried = policy_iteration(make("grid/toy,step_reward=-2").mdp(), 0.97).policy
-    # Beside the −1 square: with −0.1 per step the way round is worth it, with −2 the quickest end is.
-    assert (patient[6], hurried[6]) == (NORTH, EAST)
-    assert hurried[11] == NORTH
-    assert patient[11] == WEST
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_the_toy_grid_by_hand(solve):
+    """Cell by cell, the way to the +1 against the way to the −1, in a grid where every move goes where it points.
+
+    The cells are 0 1 2 G / 4 # 6 H / 8 9 10 11. A way of n moves pays n − 1 steps and then the square: without
+    discount it is worth (n − 1)·r ± 1. Moves to (+1, −1): 0: (3, 4), 1: (2, 3), 2: (1, 2), 4: (4, 5), 6: (2, 1),
+    8: (5, 4), 9: (4, 3), 10: (3, 2), 11: (4, 1).
+
+    With r = −0.1 the +1 wins everywhere, also from the corner 11: 1 − 0.3 = 0.7 against −1.
+    With r = −2 the −1 wins where it is nearer by more than one move, in 11: −1 against 1 − 6 = −5. It is as good as
+    the +1 where it is nearer by one: 6: −1 = 1 − 2, 10: −2 − 1 = 1 − 4, 9: −4 − 1 = 1 − 6, 8: −6 − 1 = 1 − 8.
+    """
+    cells = [0, 1, 2, 4, 6, 8, 9, 10, 11]
+    patient = solve(make("grid/toy,step_reward=-0.1").mdp(), 1.0)
+    hurried = solve(make("grid/toy,step_reward=-2").mdp(), 1.0)
+    np.testing.assert_allclose(patient.values[cells], [0.8, 0.9, 1, 0.7, 0.9, 0.6, 0.7, 0.8, 0.7], atol=1e-6)
+    np.testing.assert_allclose(hurried.values[cells], [-3, -1, 1, -5, -1, -7, -5, -3, -1], atol=1e-6)
+    assert (patient.policy[11], hurried.policy[11]) == (WEST, NORTH)
+    assert patient.policy[[6, 10]].tolist() == [NORTH, NORTH]
+    np.testing.assert_allclose(hurried.q_values[6, [NORTH, EAST]], [-2 + 1, -1])  # the tie beside the −1
+
+
+def test_a_discount_breaks_the_toy_grid_s_ties():
+    """With −2 per step and γ = 0.97, beside the −1 (cell 6): −1 at once, or −2 + 0.97 · 1 = −1.03 by way of the +1."""
+    hurried = policy_iteration(make("grid/toy,step_reward=-2").mdp(), 0.97)
+    assert hurried.policy[6] == EAST
+    np.testing.assert_allclose(hurried.q_values[6, [NORTH, EAST]], [-1.03, -1])
 
 
 @pytest.mark.parametrize("discount", [0.9, 1.0])
