@@ -33,6 +33,11 @@ ROOMS = [  # from the ground up: a room imports from those before it, and from i
     "__main__",
 ]
 LARGEST = 0.15  # of all lines in one folder
+STRANGERS = {  # what may be probed by hasattr: objects that promise us nothing
+    "envs/table.py",  # Gymnasium's tasks, which publish their transitions or do not
+    "envs/text/rewards.py",  # a module of the user's
+    "scale/backend.py",  # the operating system
+}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 FOLDERS = sorted({path.parent for path in ROOT.rglob("*.py")})
 
@@ -94,6 +99,21 @@ def test_the_laws_can_be_broken():
     assert ROOMS.index(room("training/train.py")) > ROOMS.index(room("ops/returns.py"))
     with pytest.raises(graphlib.CycleError):
         graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
+
+
+def probes(source: str) -> list[int]:
+    """The lines that ask an object what it has: ``hasattr``, or ``getattr`` with a default."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = [(node.func.id, node) for node in calls if isinstance(node.func, ast.Name)]
+    return [n.lineno for name, n in named if name == "hasattr" or (name == "getattr" and len(n.args) > 2)]
+
+
+def test_abilities_are_promised_by_types_and_not_probed():
+    """A protocol of types.py says who can do what, and is asked by isinstance."""
+    later = ("algorithms/deep/", "algorithms/language/", "training/preflight.py")
+    own = [module for module in MODULES if module not in STRANGERS and not module.startswith(later)]
+    assert not [f"{module}:{line}" for module in own for line in probes((ROOT / module).read_text())]
+    assert probes("hasattr(env, 'mdp')\ngetattr(env, 'mdp', None)\ngetattr(module, name)") == [1, 2]
 
 
 def test_no_room_is_crowded():

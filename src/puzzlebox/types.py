@@ -1,11 +1,17 @@
 """Every protocol and record of Puzzlebox, on one page.
 
+What only some worlds, algorithms or tasks can do is a small protocol of its own, whose docstring says who can and who
+asks. The way to ask is ``isinstance(env, Tabular)``: it looks whether the members are there, on Python 3.11 by
+evaluating the properties among them, so properties are cheap here and nobody asks inside a loop. Who has the members
+has the ability; nothing is declared or inherited.
+
 Shape letters used in all docstrings: ``T`` time, ``B`` parallel worlds (a batch), ``A`` agents (seeds × swept
 values), ``S`` states, ``U`` actions of an MDP, ``K`` possible outcomes of one move.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
@@ -67,8 +73,16 @@ class MDP(NamedTuple):
     start: ArrayLike  # float        [S], the distribution of the first state
 
 
+class Layout(NamedTuple):
+    """How a world's states lie on paper: ``rows`` of map characters, and the compass letter of each action."""
+
+    rows: tuple[str, ...]
+    actions: str  # one of N, E, S, W per action
+
+
+@runtime_checkable
 class Environment(Protocol):
-    """One world as pure functions; Gymnasium spaces describe it. ``vectorize`` makes many of it."""
+    """One world as pure functions; Gymnasium spaces describe it. `envs.vector.vectorize` makes many of it."""
 
     @property
     def observation_space(self) -> gymnasium.Space: ...
@@ -78,6 +92,7 @@ class Environment(Protocol):
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep]: ...
 
 
+@runtime_checkable
 class VectorEnvironment(Protocol):
     """``B`` worlds that restart by themselves; the spaces are those of one world.
 
@@ -93,6 +108,109 @@ class VectorEnvironment(Protocol):
     def action_space(self) -> gymnasium.Space: ...
     def reset(self, key: Key) -> tuple[State, Array]: ...
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]: ...
+
+
+@runtime_checkable
+class Simulated(Protocol):
+    """A world outside the compiled program, which makes its own vector of worlds; see `envs.host`.
+
+    Who: Gymnasium's environments, Atari, consoles. Who asks: `vectorize`; agents, since a simulator serves one device
+    and cannot be saved; evaluation, which plays few at once; ``watch``, which plays a ``single`` one with pictures.
+    """
+
+    @property
+    def observation_space(self) -> gymnasium.Space: ...
+    @property
+    def action_space(self) -> gymnasium.Space: ...
+    def vectorize(self, num_envs: int) -> VectorEnvironment: ...
+    def single(self, render_mode: str | None = None) -> gymnasium.Env: ...
+    def close(self) -> None: ...
+
+
+World = Environment | Simulated
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """A world whose MDP is known; ``layout`` is None where its states do not lie on paper, ``time_limit`` 0 for none.
+
+    Who: grids, and Gymnasium's tasks that publish their table. Who asks: ``solve``, tabular learners, which step it
+    from its table, and whoever draws a map.
+    """
+
+    @property
+    def time_limit(self) -> int: ...
+    @property
+    def layout(self) -> Layout | None: ...
+    def mdp(self) -> MDP: ...
+
+
+@runtime_checkable
+class Predictable(Protocol):
+    """A pure world that says whether its step draws at random; one that does not say is taken to.
+
+    Who: most pure worlds; it is ``random_step = False`` where ``step`` ignores its key. Who asks: `vectorize`, which
+    then makes no keys for it, and `check_environment`.
+    """
+
+    @property
+    def random_step(self) -> bool: ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A world that cuts its episodes after ``time_limit`` steps; 0: never. Who asks: ``doctor``."""
+
+    @property
+    def time_limit(self) -> int: ...
+
+
+@runtime_checkable
+class Renderable(Protocol):
+    """A pure world that draws its states, uint8 [height, width, 3].
+
+    Who: classic control, MinAtar, the platformer. Who asks: ``watch`` and the export to Gymnasium.
+    """
+
+    @property
+    def frames_per_second(self) -> int: ...
+    def render(self, state: State) -> np.ndarray: ...
+
+
+@runtime_checkable
+class Stacked(Protocol):
+    """A world that shows its newest ``frame_stack`` frames, the newest last; 1: one at a time.
+
+    Who: Atari, consoles, the platformer. Who asks: DQN, whose replay keeps every frame once.
+    """
+
+    @property
+    def frame_stack(self) -> int: ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A world whose reward is a sum of terms with ``weights``, a frozen dataclass of numbers such as `envs.six_terms`'.
+
+    Who: the platformer, and consoles (None for a game that is paid otherwise). Who asks: options, of which the weights
+    are some, and ``doctor``.
+    """
+
+    @property
+    def weights(self) -> Any: ...
+
+
+@runtime_checkable
+class Scored(Simulated, Protocol):
+    """A simulator with rules for scores: ``protocol`` has its rules in words, ``frames_per_step`` among them.
+
+    ``evaluation()`` is the world as it is played for scores, without what only training does to it.
+    Who: Atari and consoles. Who asks: `runs.protocol`, for evaluation and the run directory.
+    """
+
+    @property
+    def protocol(self) -> dict[str, Any]: ...
+    def evaluation(self) -> Scored: ...
 
 
 class Position(NamedTuple):
@@ -144,6 +262,22 @@ class Game(Protocol):
     def parse_move(self, state: State, text: str) -> int: ...
 
 
+@runtime_checkable
+class Named(Protocol):
+    """A game with a name of its own. Who: Pgx's. Who asks: errors about it."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@runtime_checkable
+class Board(Protocol):
+    """The state of a game with a board, [rows, columns] of 1 and −1 for stones. Who asks: the picture of a tree."""
+
+    @property
+    def board(self) -> Array: ...
+
+
 class Policy(Protocol):
     """Chooses an action for one observation; what it knows is inside it."""
 
@@ -152,18 +286,169 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Algorithm(Protocol):
-    """An Equinox module whose fields are the hyper-parameters.
+    """An Equinox module whose fields are the hyper-parameters; ``env`` is what it learns: a world, a game, or a task.
 
     A hyper-parameter given as a number is a constant of the compiled program; given as an array it is traced, so
     that ``vmap`` sweeps it. ``steps`` is the number of environment steps of the whole training, ``iteration_steps``
-    how many of them one call of ``step`` takes. The state is a NamedTuple with a member ``worlds``; an algorithm that
-    remembers more of unfinished episodes lists those members in ``episode_members``.
+    how many of them one call of ``step`` takes. The state is a NamedTuple with a member ``worlds``.
     """
 
-    steps: int
-
+    @property
+    def env(self) -> Any: ...
+    @property
+    def steps(self) -> int: ...
     @property
     def iteration_steps(self) -> int: ...
     def init(self, key: Key) -> State: ...
     def step(self, state: State) -> tuple[State, Metrics]: ...
     def policy(self, state: State, greedy: bool = False) -> Policy: ...
+
+
+@runtime_checkable
+class RemembersEpisodes(Protocol):
+    """An algorithm that remembers more of unfinished episodes than ``worlds``: ``episode_members`` names all of it.
+
+    Who: Sarsa and Monte Carlo. Who asks: ``resume``, where a simulator starts its episodes again.
+    """
+
+    @property
+    def episode_members(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """An algorithm that plays games by search; ``playing_members`` of its state are what playing needs.
+
+    ``search`` finds moves for ``B`` positions without noise (`acting.search.Found`); ``predict`` is what the network
+    alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move.
+    Who: AlphaZero, MuZero, cloning. Who asks: players, the arena, and the picture of a tree.
+    """
+
+    @property
+    def playing_members(self) -> tuple[str, ...]: ...
+    @property
+    def num_simulations(self) -> int: ...
+    def predict(self, state: State, observation: Array) -> tuple[Array, Array]: ...
+    def search(self, state: State, game_states: State, positions: Position, key: Key, num_simulations: int) -> Any: ...
+
+
+@runtime_checkable
+class StartsFromRun(Protocol):
+    """A searching algorithm that may begin with the network of the run named in ``start``; "" for none.
+
+    Who: AlphaZero. Who asks: `runs.trained`. (The ``start`` of a language algorithm is a model.)
+    """
+
+    @property
+    def playing_members(self) -> tuple[str, ...]: ...
+    @property
+    def start(self) -> str: ...
+
+
+@runtime_checkable
+class LanguageAlgorithm(Protocol):
+    """An `Algorithm` for language models; its step runs on the host. ``start``: the `LanguageModel` it begins with."""
+
+    @property
+    def env(self) -> Task: ...
+    @property
+    def start(self) -> Any: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def iteration_steps(self) -> int: ...
+    def init(self, key: Key) -> State: ...
+    def step(self, state: State) -> tuple[State, Metrics]: ...
+    def policy(self, state: State, greedy: bool = False) -> Any: ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A language algorithm that learns from completions it writes, of ``max_tokens`` at most; 0: what the task needs.
+
+    Who asks: `preflight`, since prompts must leave room for a completion.
+    """
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+@runtime_checkable
+class AsksPerson(Protocol):
+    """A language algorithm that lets a person judge where ``human`` is true. Who: online DPO.
+
+    Who asks: the trainer, which then saves every answer and leaves the terminal alone.
+    """
+
+    @property
+    def human(self) -> bool: ...
+
+
+class Example(NamedTuple):
+    """One problem of a task.
+
+    ``completion`` is a worked solution for supervised training; ``data`` is what the verifier needs; ``source``: the
+    file and line it comes from, for messages to the user.
+    """
+
+    prompt: str
+    answer: str = ""  # the short final answer, "" where many are right
+    completion: str = ""  # a demonstration, "" if there is none
+    data: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    source: str = ""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Problems for a language model, with a verifier; the hyper-parameters are fields written with ``param``.
+
+    ``max_tokens``: how many tokens a completion may take, the stop token included (characters for a plain task).
+    ``chat``: prompts are natural language for a chat model; otherwise plain text that the completion continues.
+    ``levels``: names of the task's levels from easy to hard, values of its field ``level``; () if it has none.
+    ``held_out``: test problems are never training problems.
+    """
+
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def chat(self) -> bool: ...
+    @property
+    def levels(self) -> tuple[str, ...]: ...
+    @property
+    def held_out(self) -> bool: ...
+    def examples(self, split: str, count: int, seed: int) -> list[Example]: ...
+    def reward(self, example: Example, completion: str) -> float: ...
+    def correct(self, example: Example, completion: str) -> bool: ...
+    def hint(self, example: Example) -> str: ...
+
+
+@runtime_checkable
+class RewardsMany(Task, Protocol):
+    """A task that rewards several completions at once, each to its example.
+
+    Who: files, whose reward functions take columns, and judged tasks, whose model takes a batch. Who asks: whoever
+    scores completions.
+    """
+
+    def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]: ...
+
+
+@runtime_checkable
+class TaskOfRows(Task, Protocol):
+    """A file of rows as a task; rows are `data.dataset_rows.Row`, ``dataset`` is a `data.datasets.Dataset`.
+
+    ``kind``: what its rows are ("prompt", "preference" …); ``skipped``: what was wrong with rows that were left out.
+    ``check_verdicts`` raises UsageError unless all its rows can be judged.
+    Who: files, also those judged by a reward model. Who asks: algorithms that learn from rows, evaluation, preflight.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def dataset(self) -> Any: ...
+    @property
+    def skipped(self) -> tuple[str, ...]: ...
+    def rows(self, split: str) -> Sequence[Any]: ...
+    def check_verdicts(self) -> None: ...

@@ -1,13 +1,17 @@
 """A reward model in the place of the verifier: which token is scored, and what stays the task's own."""
 
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.acting.judge import Judge, Judged
+from puzzlebox.acting.judge import Judge, Judged, judged
+from puzzlebox.data.text_worlds import make_text, skipped
 from puzzlebox.envs.text import make_task
 from puzzlebox.nets.scorer import Scorer
 from puzzlebox.runs.build import load_model
+from puzzlebox.types import RewardsMany, TaskOfRows
 
 START = load_model("new,layers=1,width=16,heads=2,kv_heads=2,hidden=32,context=64")
 JUDGE = Judge(Scorer(START.decoder, jnp.arange(16.0) / 16), START.tokenizer)
@@ -24,9 +28,25 @@ def test_the_score_is_that_after_the_end_token_whatever_stands_beside_it():
 
 def test_a_judged_task_is_rewarded_by_the_judge_and_still_knows_what_is_correct():
     task = make_task("arith")
-    judged = Judged(task, JUDGE)
-    examples = judged.examples("train", 3, 0)
+    learned = judged(task, JUDGE)
+    assert isinstance(learned, RewardsMany) and not isinstance(learned, TaskOfRows)
+    examples = learned.examples("train", 3, 0)
     assert examples == task.examples("train", 3, 0)
-    assert judged.max_tokens == task.max_tokens
-    assert judged.correct(examples[0], examples[0].answer)
-    assert judged.rewards(examples, ["1", "2", "3"]) == JUDGE([e.prompt for e in examples], ["1", "2", "3"])
+    for name in ("max_tokens", "chat", "levels", "held_out"):
+        assert getattr(learned, name) == getattr(task, name)
+    assert learned.hint(examples[0]) == task.hint(examples[0])
+    assert learned.correct(examples[0], examples[0].answer)
+    assert learned.rewards(examples, ["1", "2", "3"]) == JUDGE([e.prompt for e in examples], ["1", "2", "3"])
+    assert learned.reward(examples[0], "1") == JUDGE([examples[0].prompt], ["1"])[0]
+
+
+def test_a_judged_file_keeps_its_rows(tmp_path):
+    rows = [{"prompt": f"{i}+1=", "answer": str(i + 1)} for i in range(10)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"prompt": 3}])))
+    task = make_text(f"{tmp_path / 'rows.jsonl'},skip_bad=true")
+    learned = judged(task, JUDGE)
+    assert isinstance(learned, TaskOfRows) and learned.kind == "prompt" and learned.name == task.name
+    assert learned.rows("train") == task.rows("train") and len(learned.dataset.rows) == 10
+    assert skipped(learned) == skipped(task) and skipped(learned)["skipped_rows"] == 1
+    learned.check_verdicts()
+    assert isinstance(learned, Judged)

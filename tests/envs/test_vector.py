@@ -86,8 +86,14 @@ def test_random_steps_get_a_key_of_their_own():
 
 def test_a_world_with_its_own_vectorize_makes_its_worlds_itself():
     class Host:
+        observation_space = action_space = gymnasium.spaces.Discrete(2)
+
         def vectorize(self, num_envs):
             return f"{num_envs} of mine"
+
+        def single(self, render_mode=None): ...
+
+        def close(self): ...
 
     assert vectorize(Host(), 4) == "4 of mine"
 

@@ -12,9 +12,8 @@ import numpy as np
 from puzzlebox.acting.generate import bucket
 from puzzlebox.data.language_model import LanguageModel, Prompt
 from puzzlebox.data.tokenizer import Tokenizer
-from puzzlebox.envs.text.task import Example
 from puzzlebox.nets.scorer import Scorer
-from puzzlebox.types import Array
+from puzzlebox.types import Array, Example, Task, TaskOfRows
 
 ROWS = 64  # texts at once
 
@@ -49,17 +48,72 @@ def score_at(scorer: Scorer, tokens: Array, place: Array) -> Array:
     return jnp.take_along_axis(scorer(tokens), place[:, None], axis=1)[:, 0]
 
 
+def judged(task: Task, judge: Judge) -> Judged:
+    """The task as ``judge`` rewards it; a file of rows stays one."""
+    return JudgedRows(task, judge) if isinstance(task, TaskOfRows) else Judged(task, judge)
+
+
 class Judged:
     """A task whose reward is a judge's score; what is correct the task still decides. Equal only to itself."""
 
-    def __init__(self, task: Any, judge: Judge):
+    def __init__(self, task: Task, judge: Judge):
         self.task, self.judge = task, judge
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.task, name)
+    @property
+    def max_tokens(self) -> int:
+        return self.task.max_tokens
+
+    @property
+    def chat(self) -> bool:
+        return self.task.chat
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return self.task.levels
+
+    @property
+    def held_out(self) -> bool:
+        return self.task.held_out
+
+    def examples(self, split: str, count: int, seed: int) -> list[Example]:
+        return self.task.examples(split, count, seed)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
         return self.judge([example.prompt for example in examples], completions, self.task.chat)
 
     def reward(self, example: Example, completion: str) -> float:
         return self.rewards([example], [completion])[0]
+
+    def correct(self, example: Example, completion: str) -> bool:
+        return self.task.correct(example, completion)
+
+    def hint(self, example: Example) -> str:
+        return self.task.hint(example)
+
+
+class JudgedRows(Judged):
+    """A judged file: its rows are still there to be learned from."""
+
+    task: TaskOfRows
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    @property
+    def kind(self) -> str:
+        return self.task.kind
+
+    @property
+    def dataset(self) -> Any:
+        return self.task.dataset
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        return self.task.skipped
+
+    def rows(self, split: str) -> Sequence[Any]:
+        return self.task.rows(split)
+
+    def check_verdicts(self) -> None:
+        self.task.check_verdicts()

@@ -41,6 +41,11 @@ def of_language(name: str) -> bool:
     return ALGORITHMS.get(name, "").startswith("language.")
 
 
+def of_games(name: str) -> bool:
+    """Whether ``name`` is an algorithm that plays games by search (`types.Searching`); False for none at all."""
+    return ALGORITHMS.get(name, "").startswith("planning.")
+
+
 def algorithm_class(name: str) -> Any:
     """The class called ``name``; raises UsageError with the nearest names when there is none."""
     if name not in ALGORITHMS:

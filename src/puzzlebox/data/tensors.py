@@ -78,7 +78,7 @@ def leaves(decoder: Decoder) -> dict[str, Any]:
 
 
 def path_name(path: tuple) -> str:
-    return ".".join(str(step.name) if hasattr(step, "name") else str(step.idx) for step in path)
+    return ".".join(str(step.name if isinstance(step, jax.tree_util.GetAttrKey) else step.idx) for step in path)
 
 
 def skeleton(config: DecoderConfig) -> Decoder:

@@ -12,8 +12,9 @@ from puzzlebox.data.dataset_files import SUFFIXES
 from puzzlebox.envs import PREFIXES as WORLD_PREFIXES
 from puzzlebox.envs.text import TASKS, make_task
 from puzzlebox.envs.text.rewards import reward_function
-from puzzlebox.envs.text.task import Example, check_request, fill, is_test
+from puzzlebox.envs.text.task import check_request, fill, is_test
 from puzzlebox.errors import UsageError, unknown
+from puzzlebox.types import Example, TaskOfRows
 
 
 def is_text(name: str) -> bool:
@@ -59,7 +60,7 @@ def skipping_bad(name: str) -> str:
 
 def skipped(task: Any) -> dict[str, Any]:
     """For the figures: how many rows of a file were left out, and a note about them; nothing for a task."""
-    if not hasattr(task, "skipped"):
+    if not isinstance(task, TaskOfRows):
         return {}
     left_out, total = task.skipped, len(task.skipped) + len(task.dataset.rows)
     notes = [f"{len(left_out)} of {total} rows are broken and left out; the first: {left_out[0]}"] if left_out else []

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-import os
 import threading
 from functools import lru_cache
 from importlib import metadata
@@ -27,6 +26,7 @@ import numpy as np
 from puzzlebox.envs.host import HostVector
 from puzzlebox.errors import PuzzleboxError, missing_extra, unknown
 from puzzlebox.fields import check_fields, param
+from puzzlebox.scale.backend import cores
 
 STACK = 4
 HEIGHT, WIDTH = 210, 160  # of the console's own screen
@@ -261,11 +261,6 @@ def blank_before(screens: np.ndarray, age: np.ndarray) -> None:
     """Blanks, in [B, H, W, 4], the frames from before the episode, which began ``age`` steps ago."""
     for i in range(STACK - 1):
         screens[age < STACK - 1 - i, ..., i] = 0
-
-
-def cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache

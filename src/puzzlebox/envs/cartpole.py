@@ -48,6 +48,7 @@ class CartPole(eqx.Module):
 
     time_limit: int = param(500, "steps until an episode is cut off", low=1)
     random_step = False
+    frames_per_second = 30
 
     @property
     def observation_space(self) -> gymnasium.Space:

@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.envs.vector import Vectorized, vectorize
+from puzzlebox.envs.vector import Vectorized, random_step, vectorize
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.types import Array, Key, Timestep
+from puzzlebox.types import Array, Environment, Key, Timestep, VectorEnvironment, World
 
 
-def check_environment(env: Any, *, steps: int = 300, num_envs: int = 3, key: Key | None = None) -> None:
+def check_environment(
+    env: World | VectorEnvironment, *, steps: int = 300, num_envs: int = 3, key: Key | None = None
+) -> None:
     """Drives ``env`` (an Environment or a VectorEnvironment) with random actions under ``jit``, ``scan`` and ``vmap``.
 
     Raises PuzzleboxError that names the first rule broken: shapes and dtypes; spaces contain what was seen; a state
@@ -23,12 +25,12 @@ def check_environment(env: Any, *, steps: int = 300, num_envs: int = 3, key: Key
     an episode's end (for worlds whose step is not random).
     """
     key = jax.random.key(0) if key is None else key
-    if hasattr(env, "num_envs"):
+    if isinstance(env, VectorEnvironment):
         _check_vector(env, steps, key)
         return
     many = vectorize(env, num_envs)
     if isinstance(many, Vectorized):
-        _check_single(env, key)
+        _check_single(many.env, key)
     _check_vector(many, steps, key)
 
 
@@ -44,7 +46,7 @@ def sample_actions(space: gymnasium.Space, shape: tuple[int, ...], key: Key) -> 
     raise PuzzleboxError(f"the action space {space} is not Discrete, MultiDiscrete or a bounded Box")
 
 
-def _check_single(env: Any, key: Key) -> None:
+def _check_single(env: Environment, key: Key) -> None:
     """One world by shapes and dtypes alone; what it does is seen in many of it."""
     state, observation = jax.eval_shape(env.reset, key)
     action = jax.eval_shape(lambda: sample_actions(env.action_space, (), key))
@@ -55,7 +57,7 @@ def _check_single(env: Any, key: Key) -> None:
     _require("weak" not in _forms((observation, timestep)), "step gives weakly typed arrays; name their dtypes")
 
 
-def _check_vector(env: Any, steps: int, key: Key) -> None:
+def _check_vector(env: VectorEnvironment, steps: int, key: Key) -> None:
     """Two agents with one key and one with another, side by side under ``vmap``."""
     same, other = jax.random.split(key)
     start, timestep, observation, alone = _drive(env, steps, jnp.stack([same, same, other]))
@@ -74,9 +76,9 @@ def _check_vector(env: Any, steps: int, key: Key) -> None:
     _require(not np.any(changed & ~done), "the next observation differs from s_{t+1} though no episode ended")
 
 
-def _drive(env: Any, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timestep]:
+def _drive(env: VectorEnvironment, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timestep]:
     """First observations, timesteps, observations to act on, and the timesteps of each world on its own."""
-    knows_single = isinstance(env, Vectorized) and not getattr(env.env, "random_step", True)
+    single = env.env if isinstance(env, Vectorized) and not random_step(env.env) else None
 
     def episode(key: Key) -> tuple[Array, Timestep, Array, Timestep]:
         reset_key, action_key, step_key = jax.random.split(key, 3)
@@ -87,8 +89,8 @@ def _drive(env: Any, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timeste
             action, key = inputs
             state, timestep, observation = env.step(before, action, key)
             alone = timestep
-            if knows_single:
-                alone = jax.vmap(env.env.step)(before, action, jax.random.split(key, env.num_envs))[1]
+            if single is not None:
+                alone = jax.vmap(single.step)(before, action, jax.random.split(key, env.num_envs))[1]
             return state, (timestep, observation, alone)
 
         return start, *jax.lax.scan(move, first, (actions, jax.random.split(step_key, steps)))[1]
@@ -97,7 +99,11 @@ def _drive(env: Any, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timeste
 
 
 def _check_forms(
-    env: Any, start: Any, timestep: Timestep, at_start: tuple[int, ...], later: tuple[int, ...] | None = None
+    env: Environment | VectorEnvironment,
+    start: Any,
+    timestep: Timestep,
+    at_start: tuple[int, ...],
+    later: tuple[int, ...] | None = None,
 ) -> None:
     later = at_start if later is None else later
     space = env.observation_space
@@ -133,7 +139,7 @@ def _form(array: Any) -> str:
 
 def _forms(tree: Any) -> str:
     leaves = jax.tree.leaves(tree)
-    return ", ".join(_form(leaf) + (" weak" if getattr(leaf, "weak_type", False) else "") for leaf in leaves)
+    return ", ".join(_form(leaf) + (" weak" if leaf.weak_type else "") for leaf in leaves)
 
 
 def _require(holds: bool, broken: str) -> None:

@@ -19,10 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.envs.table import Layout
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import param
-from puzzlebox.types import MDP, Array, Key, Timestep
+from puzzlebox.types import MDP, Array, Key, Layout, Timestep
 
 CHARACTERS = {"#": "wall", ".": "floor", "S": "start", "G": "goal", "H": "hole"}
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -168,9 +167,8 @@ def from_file(path: Path) -> GridWorld:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the map '{path}': {getattr(error, 'strerror', None) or 'not a text file'}"
-        ) from None
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UsageError(f"cannot read the map '{path}': {reason}") from None
     return from_text(text, f"map {path}")
 
 

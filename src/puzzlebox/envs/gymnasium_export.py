@@ -16,6 +16,7 @@ import numpy as np
 
 from puzzlebox.envs import ENVIRONMENTS, make
 from puzzlebox.errors import UsageError
+from puzzlebox.types import Renderable, Simulated
 
 
 class GymnasiumEnvironment(gymnasium.Env):
@@ -29,11 +30,11 @@ class GymnasiumEnvironment(gymnasium.Env):
 
     def __init__(self, env: Any, render_mode: str | None = None) -> None:
         self.world = make(env) if isinstance(env, str) else env
-        if not hasattr(self.world, "step"):
+        if isinstance(self.world, Simulated):
             raise UsageError(f"{env} is an environment of Gymnasium already; use gymnasium.make")
         if render_mode not in (None, "rgb_array"):
             raise UsageError(f"render_mode is '{render_mode}'; choose rgb_array or none")
-        if not hasattr(self.world, "render"):
+        if not isinstance(self.world, Renderable):
             self.metadata = {"render_modes": [], "render_fps": 30}
         self.render_mode = render_mode
         # Copies: a space draws random samples of its own, and worlds share theirs.
@@ -70,7 +71,7 @@ class GymnasiumEnvironment(gymnasium.Env):
         """The picture of the present state, uint8 [height, width, 3]."""
         if self.render_mode is None or self._state is None:
             return None
-        if not hasattr(self.world, "render"):
+        if not isinstance(self.world, Renderable):
             raise UsageError(f"{type(self.world).__name__} draws no pictures")
         return self.world.render(self._state)
 

@@ -17,6 +17,7 @@ from puzzlebox.envs.gymnasium_names import create, find, read_options
 from puzzlebox.envs.gymnasium_pool import Pool, close_pool, open_pool
 from puzzlebox.envs.gymnasium_worker import convert_actions, convert_observations
 from puzzlebox.envs.host import HostVector
+from puzzlebox.envs.table import has_table, table_from_gymnasium
 from puzzlebox.errors import UsageError
 
 
@@ -35,11 +36,8 @@ def make_gymnasium(name: str, options: dict[str, str]) -> Any:
         raise UsageError(f"host is {host}; it must be true or false")
     world = create(spec, settings)
     try:
-        if not host and hasattr(world.unwrapped, "P"):
-            from puzzlebox.envs.table import has_table, table_from_gymnasium
-
-            if has_table(world):
-                return table_from_gymnasium(world)
+        if not host and has_table(world):
+            return table_from_gymnasium(world)
         env = HostEnvironment(spec.id, tuple(sorted(settings.items())), workers)
         _spaces(env)
         return env

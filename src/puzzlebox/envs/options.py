@@ -7,6 +7,7 @@ from typing import Any
 
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.fields import check_fields, params, parse
+from puzzlebox.types import Weighted
 
 
 def read_options(name: str) -> tuple[str, dict[str, str]]:
@@ -26,7 +27,7 @@ def configure(name: str, env: Any, options: dict[str, str]) -> Any:
 
     The weights of a reward (`six_terms`) are options like the others.
     """
-    weights = getattr(env, "weights", None)
+    weights = env.weights if isinstance(env, Weighted) else None
     of_reward = {} if weights is None else params(weights)
     fields = params(env) | of_reward
     values: dict[str, Any] = {}

@@ -20,14 +20,7 @@ import numpy as np
 
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import param
-from puzzlebox.types import MDP, Array, Key, Timestep
-
-
-class Layout(NamedTuple):
-    """How a world's states lie on paper: ``rows`` of map characters, and the compass letter of each action."""
-
-    rows: tuple[str, ...]
-    actions: str  # one of N, E, S, W per action
+from puzzlebox.types import MDP, Array, Key, Layout, Timestep
 
 
 class Table:

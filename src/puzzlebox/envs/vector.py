@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import equinox as eqx
 import gymnasium
 import jax
 import jax.numpy as jnp
 
 from puzzlebox.errors import UsageError
-from puzzlebox.types import Array, Environment, Key, State, Timestep, VectorEnvironment
+from puzzlebox.types import Array, Environment, Key, Predictable, Simulated, State, Timestep, VectorEnvironment, World
 
 
-def vectorize(env: Any, num_envs: int) -> VectorEnvironment:
-    """``num_envs`` worlds that restart by themselves; a world with its own ``vectorize`` method makes them itself.
+def vectorize(env: World, num_envs: int) -> VectorEnvironment:
+    """``num_envs`` worlds that restart by themselves; a simulator makes them itself.
 
     A pure world may set ``random_step = False`` to say that its ``step`` ignores its key; it then costs no keys.
     Raises UsageError when ``num_envs`` is below 1.
     """
     if num_envs < 1:
         raise UsageError(f"num_envs is {num_envs}; it must be at least 1")
-    own = getattr(env, "vectorize", None)
-    return own(num_envs) if own is not None else Vectorized(env, num_envs)
+    return env.vectorize(num_envs) if isinstance(env, Simulated) else Vectorized(env, num_envs)
+
+
+def random_step(env: Environment) -> bool:
+    """Whether a step of the world draws at random, as far as it says."""
+    return env.random_step if isinstance(env, Predictable) else True
 
 
 class Vectorized(eqx.Module):
@@ -43,7 +45,7 @@ class Vectorized(eqx.Module):
         return jax.vmap(self.env.reset)(jax.random.split(key, self.num_envs))
 
     def step(self, state: State, action: Array, key: Key) -> tuple[State, Timestep, Array]:
-        if getattr(self.env, "random_step", True):
+        if random_step(self.env):
             reset_key, step_key = jax.random.split(key)
             state, timestep = jax.vmap(self.env.step)(state, action, jax.random.split(step_key, self.num_envs))
         else:  # such a step ignores its key, so the one key is still used once

@@ -22,7 +22,7 @@ from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.runs.protocol import default_episodes, for_scores, of_scores
 from puzzlebox.scale import backend
 from puzzlebox.stats.intervals import summarise
-from puzzlebox.types import Array, Game, State
+from puzzlebox.types import Array, Game, Simulated, State
 
 HOST_WORLDS = 8
 MAX_EPISODE_STEPS = 27_000
@@ -63,7 +63,7 @@ def evaluate_agents(
     """Evaluates agents in memory; writes ``evaluation.json`` and returns its figures."""
     if isinstance(agents, LanguageAgents):
         return evaluate_language(run, agents, state, steps, problems=episodes, seed=seed)
-    if isinstance(agents.algorithm.env, Game):  # type: ignore[attr-defined]
+    if isinstance(agents.algorithm.env, Game):
         return evaluate_game(run, agents, state, steps, episodes=episodes, seed=seed)
     record: dict[str, Any] = {"steps": steps, "episodes": episodes, "seed": seed}
     figures: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def evaluate_agents(
         figures["table"] = sweep_table(config, figures["greedy"]["returns"])
     head = {"algorithm": config["algorithm"], "env": config["env"], "seeds": config["seeds"], "steps": steps}
     rest = {"agents": agents.num_agents, "episodes": episodes, "run": str(run.path)}
-    rest |= of_scores(agents.algorithm.env, steps)  # type: ignore[attr-defined]
+    rest |= of_scores(agents.algorithm.env, steps)
     return head | scores_of(figures["greedy"]) | rest | figures
 
 
@@ -129,8 +129,8 @@ def play_episodes(agents: Agents, state: State, *, greedy: bool, episodes: int, 
 
     Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.
     """
-    env = for_scores(agents.algorithm.env)  # type: ignore[attr-defined]
-    num_worlds = min(HOST_WORLDS, episodes) if hasattr(env, "vectorize") else episodes
+    env = for_scores(agents.algorithm.env)
+    num_worlds = min(HOST_WORLDS, episodes) if isinstance(env, Simulated) else episodes
     quota = -(-episodes // num_worlds)
 
     def begin(swept, key):

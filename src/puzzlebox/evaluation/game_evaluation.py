@@ -32,7 +32,7 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
     and lost by all agents together, from each side; in Connect 4 also ``held_positions``, see `agreement`.
     """
     config = run.config
-    boards = Boards(agents.algorithm.env)  # type: ignore[attr-defined]
+    boards = Boards(agents.algorithm.env)
     half = -(-episodes // 2)
     players = searchers(config, agents, state, steps)
     rivals = opponents(boards)
@@ -96,14 +96,14 @@ def totals(matches: list[tuple[Record, Record]]) -> dict[str, Any]:
     }
 
 
-def searchers(config: dict[str, Any], agents: Agents, state: State, steps: int) -> list[Player]:
+def searchers(config: dict[str, Any], agents: Agents, state: State, steps: int) -> list[Searcher]:
     """The agents of a run as players; those with the same hyper-parameters share one compiled search."""
-    players: list[Player] = []
+    players: list[Searcher] = []
     for agent in range(agents.num_agents):
         algorithm: Any = agents.one(agent)
         own = only(algorithm, jax.tree.map(lambda leaf, i=agent: leaf[i], state))
         if players and not agents.swept:
-            players.append(players[0].as_if(own))  # type: ignore[attr-defined]
+            players.append(players[0].as_if(own))
         else:
             name = f"{config['algorithm']} {agent}"
             players.append(Searcher(name, Trained(config, algorithm, own, steps), algorithm.num_simulations))

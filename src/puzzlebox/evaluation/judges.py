@@ -17,8 +17,8 @@ from typing import Any
 
 from puzzlebox.algorithms.language import common
 from puzzlebox.data.language_model import Prompt
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.types import Example
 
 Compare = Callable[[Sequence[Example], Sequence[str], Sequence[str]], list[float]]  # 1: the first is better, ½: a tie
 
@@ -124,7 +124,7 @@ def ask(address: str, model: str, key: str, question: str) -> str:
             if error.code < 500 and error.code not in (408, 429):
                 break
         except (OSError, TimeoutError) as error:
-            problem = f"cannot be reached: {getattr(error, 'reason', error)}"
+            problem = f"cannot be reached: {error.reason if isinstance(error, urllib.error.URLError) else error}"
         except (ValueError, KeyError, IndexError, TypeError):
             raise PuzzleboxError(
                 f"the judge at {address} does not speak the chat completions interface; does the address end with /v1?"

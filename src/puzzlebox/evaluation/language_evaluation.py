@@ -19,7 +19,7 @@ from puzzlebox.acting.judge import Judge, Judged
 from puzzlebox.algorithms.language import common
 from puzzlebox.data.language_model import LanguageModel, Prompt, printable
 from puzzlebox.data.text_worlds import make_text, skipped
-from puzzlebox.envs.text.task import Example, few_shot
+from puzzlebox.envs.text.task import few_shot
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation import held_out
 from puzzlebox.evaluation.subjects import Subject, open_subject
@@ -27,7 +27,7 @@ from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.stats.intervals import summarise
 from puzzlebox.stats.shares import interval, pass_at
-from puzzlebox.types import State
+from puzzlebox.types import Example, State, TaskOfRows
 
 ROWS = 64  # completions at once
 SHOWN = 3  # examples for people to look at
@@ -97,7 +97,7 @@ def evaluate_language(
     config, task = run.config, agents.algorithm.env
     head = {name: config[name] for name in ("algorithm", "env", "seeds")} | {"steps": steps}
     record: dict[str, Any] = {"steps": steps, "episodes": problems, "seed": seed}
-    if getattr(task, "kind", "") == "prompt" and not (verifies(task) or isinstance(task, Judged)):
+    if isinstance(task, TaskOfRows) and task.kind == "prompt" and not (verifies(task) or isinstance(task, Judged)):
         examples = task.examples("test", min(problems, SHOWN), seed)  # a person judged, who is not asked again
         figures = {"examples": unjudged(agents.policy(state, 0), task, examples, seed), "intervals_meaningful": False}
         return head | figures | {"run": str(run.path)} | skipped(task)

@@ -6,6 +6,7 @@ Thresholds are rules of thumb, except where a source is named.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from puzzlebox.algorithms import algorithm_class
 from puzzlebox.envs import make
 from puzzlebox.envs.six_terms import TERMS
 from puzzlebox.fields import params
+from puzzlebox.types import Timed, Weighted
 
 MUST_BE_NUMBERS = ("loss", "policy_loss", "value_loss", "grad_norm", "entropy", "approximate_kl", "reward", "kl")
 FEWEST_POINTS = 8  # fewer cannot show a trend
@@ -277,9 +279,10 @@ def terms_paid(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Findi
         do = "see whether what should matter most pays most; weights are options of the world"
         what = f"of what was paid or taken at the end of training: {told}"
         found.append(Finding("note", "reward terms", what, {n: round(v, 4) for n, v in shares.items()}, do))
-    weights = getattr(make(config["env"]), "weights", None)
+    world = make(config["env"])
+    weights = dataclasses.asdict(world.weights) if isinstance(world, Weighted) and world.weights else {}
     for name, values in logged.items():
-        if getattr(weights, name, 0) and not np.nan_to_num(values).any():
+        if weights.get(name) and not np.nan_to_num(values).any():
             do = f"nothing was learned from it: raise it, train longer, or set {name}=0"
             found.append(Finding("warning", "silent term", f"{words(name)} never paid anything", 0, do))
     return found
@@ -306,7 +309,8 @@ def cut_by_the_clock(config: dict[str, Any], rows: list[dict[str, Any]]) -> list
     success, lengths = series(rows, "success"), series(rows, "episode_length")
     if len(success) < FEWEST_POINTS or ends(success)[1] > 0.5:
         return []
-    limit, length = getattr(make(config["env"]), "time_limit", 0), ends(lengths)[1]
+    world, length = make(config["env"]), ends(lengths)[1]
+    limit = world.time_limit if isinstance(world, Timed) else 0
     if not limit or length < 0.9 * limit:
         return []
     what = f"episodes last {length:.0f} of at most {limit} steps, and the goal is reached in {ends(success)[1]:.0%}"

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from puzzlebox.data.text_worlds import make_text, skipped
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.judges import Compare, make_judge
 from puzzlebox.evaluation.language_evaluation import answer, short
 from puzzlebox.evaluation.subjects import Subject, open_subject
 from puzzlebox.stats.shares import interval
+from puzzlebox.types import Example
 
 NEWTON_STEPS = 30
 

@@ -28,7 +28,7 @@ from puzzlebox.inference.generate_text import check_sampling, with_template
 from puzzlebox.nets.decoder import Cache
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.interrupt import interruptible
-from puzzlebox.runs.progress import say
+from puzzlebox.runs.progress import forgiving, say
 from puzzlebox.scale import backend
 from puzzlebox.types import Array, Key
 
@@ -60,9 +60,7 @@ def chat(
     changed = append_only(talk.model.tokenizer)
     if changed is not None:
         say(f"note: {changed.partition('; train one')[0]}; the conversation is read again each turn")
-    out = sys.stdout if out is None else out
-    if hasattr(out, "reconfigure"):  # a terminal that lacks a character shows another
-        out.reconfigure(errors="replace")
+    out = forgiving(sys.stdout if out is None else out)
     if sys.stdin.isatty():
         say(f"{model}: Ctrl-C stops an answer, /reset starts over; /exit, Ctrl-D or Ctrl-C once more leaves")
     interrupted = False  # by Ctrl-C, just before

@@ -132,5 +132,5 @@ def linear_places(model: Any) -> list[tuple[tuple, Callable[[Any], Linear]]]:
 
 def _follow(tree: Any, path: tuple) -> Linear:
     for step in path:
-        tree = getattr(tree, step.name) if hasattr(step, "name") else tree[step.idx]
+        tree = getattr(tree, step.name) if isinstance(step, jax.tree_util.GetAttrKey) else tree[step.idx]
     return tree

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from puzzlebox.envs.table import Layout
 from puzzlebox.errors import UsageError
-from puzzlebox.types import MDP
+from puzzlebox.types import MDP, Layout
 
 ARROWS = {"N": "↑", "E": "→", "S": "↓", "W": "←"}
 STEPS = {(-1, 0): "N", (0, 1): "E", (1, 0): "S", (0, -1): "W"}

@@ -18,7 +18,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 
-from puzzlebox.envs.table import Layout
+from puzzlebox.types import Layout
 
 INK, WALL, GOAL, HOLE, START, FLOOR = "#22303c", "#3d4a57", "#2a9d62", "#c8443c", "#2f6fb0", "#f7f5f0"
 OFFSETS = {"N": (0, -1), "E": (1, 0), "S": (0, 1), "W": (-1, 0)}

@@ -25,7 +25,7 @@ from puzzlebox.pictures.grid_pictures import INK, save
 from puzzlebox.play.arena import make_game
 from puzzlebox.runs.directory import writing
 from puzzlebox.runs.trained import open_trained, read_name, shipped
-from puzzlebox.types import Game
+from puzzlebox.types import Board, Game
 
 SHOWN = 22  # boxes; the rest is counted
 DEEPEST = 4  # moves below the root
@@ -112,8 +112,6 @@ def guesses(player: str, env: str, game: Game) -> tuple[Evaluate, Score]:
     if not Path(base).is_dir():
         raise UsageError(f"'{player}' has no tree to draw; name a run of alphazero, muzero or clone, or mcts")
     trained = open_trained(base, options.get("agent", 0), options.get("steps"), env)
-    if not hasattr(trained.algorithm, "predict"):
-        raise UsageError(f"{base} was trained by {trained.config['algorithm']}, whose search has no tree of boards")
     return tree.networks(lambda observation: trained.algorithm.predict(trained.state, observation)), tree.puct
 
 
@@ -256,8 +254,10 @@ def draw_board(axes: Axes, game: Game, boxes: list[Box], box: Box) -> None:
 
 def stones(node: Node) -> np.ndarray | None:
     """The board [rows, columns] of 1 and −1, in games whose state has one."""
-    board = getattr(node.state, "board", None)
-    return np.asarray(board) if board is not None and np.ndim(board) == 2 and np.size(board) <= 64 else None
+    if not isinstance(node.state, Board):
+        return None
+    board = np.asarray(node.state.board)
+    return board if board.ndim == 2 and board.size <= 64 else None
 
 
 def _draw_stone(axes: Axes, x: float, y: float, cell: float, stone: int, letter: bool, new: bool) -> None:

@@ -24,9 +24,10 @@ from puzzlebox.runs import checkpoint
 from puzzlebox.runs.directory import Run, writing
 from puzzlebox.runs.progress import say
 from puzzlebox.scale import backend
+from puzzlebox.types import Layout, Renderable, Simulated, Tabular
 
 MAX_STEPS = 5_000  # an episode that goes on is cut here
-GRID_SPEED, WORLD_SPEED = 4, 30  # steps per second, where the world does not say
+GRID_SPEED, GYMNASIUM_SPEED = 4, 30  # steps per second, where the world does not say
 
 ENDS = {"terminated": "the task ended", "truncated": "time was up", "cut": "cut off"}
 Act = Callable[[Any, Any], Any]  # (observation, key) -> action
@@ -116,25 +117,24 @@ def set_stage(name: str) -> Stage:
     from puzzlebox.envs.gymnasium_export import GymnasiumEnvironment
 
     world = make(name)
-    layout = getattr(world, "layout", None)
+    layout = world.layout if isinstance(world, Tabular) else None
     if name.startswith("gym:"):
-        return _gymnasium_stage(name, make(f"{name},host=true") if hasattr(world, "mdp") else world, layout)
-    if hasattr(world, "single"):
+        return _gymnasium_stage(name, make(f"{name},host=true") if isinstance(world, Tabular) else world, layout)
+    if isinstance(world, Simulated):
         env = world.single("rgb_array")
         return Stage(env, None, env.metadata["render_fps"])
     if layout is not None:
         return Stage(GymnasiumEnvironment(world), layout.rows, GRID_SPEED)
-    if not hasattr(world, "render"):
+    if not isinstance(world, Renderable):
         raise UsageError(f"{name} draws no pictures; grids, classic control and most of Gymnasium's worlds do")
-    speed = getattr(world, "frames_per_second", WORLD_SPEED)
-    return Stage(GymnasiumEnvironment(world, render_mode="rgb_array"), None, speed)
+    return Stage(GymnasiumEnvironment(world, render_mode="rgb_array"), None, world.frames_per_second)
 
 
-def _gymnasium_stage(name: str, host: Any, layout: Any) -> Stage:
+def _gymnasium_stage(name: str, host: Simulated, layout: Layout | None) -> Stage:
     """Gymnasium's own simulator and pictures; a grid is drawn by us where its drawing needs a missing package."""
     plain = host.single()
     modes = plain.metadata.get("render_modes") or []
-    speed = plain.metadata.get("render_fps") or WORLD_SPEED
+    speed = plain.metadata.get("render_fps") or GYMNASIUM_SPEED
     if "rgb_array" not in modes:
         plain.close()
         raise UsageError(f"{name} draws no pictures (it knows the render modes: {', '.join(modes) or 'none'})")

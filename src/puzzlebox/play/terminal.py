@@ -19,7 +19,7 @@ from puzzlebox.envs.games.moves import legal_moves, read_move
 from puzzlebox.errors import UsageError
 from puzzlebox.play.arena import make_game
 from puzzlebox.play.players import Choice, Player, make_player
-from puzzlebox.runs.progress import say
+from puzzlebox.runs.progress import forgiving, say
 from puzzlebox.runs.trained import shipped
 from puzzlebox.types import Game
 
@@ -49,9 +49,7 @@ def play_game(
     game = make_game(env)
     against = against or ("shipped" if shipped(env) else "mcts")
     opponent = None if against == HUMAN else make_player(against, env, game, simulations)
-    out = sys.stdout if out is None else out
-    if hasattr(out, "reconfigure"):  # a terminal that lacks a character shows another
-        out.reconfigure(errors="replace")
+    out = forgiving(sys.stdout if out is None else out)
     given = (moves or "").replace(",", " ").split()
     interactive = sys.stdin.isatty() or moves is None
     me = 0 if first == "me" else 1

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from puzzlebox.types import Algorithm, Array, Key, Policy, State
+from puzzlebox.types import Algorithm, Array, Key, Policy, Simulated, State
 
 AGENTS = PartitionSpec("agents")
 
@@ -48,7 +48,7 @@ class Agents:
         self.seeds = seeds
         self.swept = {name: jnp.asarray(values, jnp.float32) for name, values in swept.items()}
         self.num_agents = len(seeds)
-        host = hasattr(algorithm.env, "vectorize")  # type: ignore[attr-defined]  # a simulator serves one device
+        host = isinstance(algorithm.env, Simulated)  # a simulator serves one device
         self.mesh = agents_mesh(1 if host else self.num_agents)
         self.init = jax.jit(self._share(jax.vmap(lambda swept, key: self._agent(swept).init(key))))
         # A loop with a traced number of iterations compiles once and gives the same numbers however training is cut
@@ -82,7 +82,7 @@ class Agents:
 
     def env(self, swept: dict[str, Array]) -> Any:
         """The world of one agent (to be mapped over agents)."""
-        return self._agent(swept).env  # type: ignore[attr-defined]
+        return self._agent(swept).env
 
     def one(self, agent: int) -> Algorithm:
         """The algorithm of one agent, its swept values as numbers."""

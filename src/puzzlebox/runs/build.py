@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.acting.judge import Judge, Judged
-from puzzlebox.algorithms import algorithm_class, of_language
+from puzzlebox.acting.judge import Judge, judged
+from puzzlebox.algorithms import algorithm_class, of_games, of_language
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import is_text, make_text
 from puzzlebox.envs import make
@@ -52,10 +52,10 @@ def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
         model = values.get("model", params(kind)["model"].default)
         task = make_text(env)
         if values.get("reward_model"):
-            task = Judged(task, load_judge(values["reward_model"]))
+            task = judged(task, load_judge(values["reward_model"]))
         return kind(env=task, start=load_model(model), **values)
     world = make(env)
-    if isinstance(world, Game) and not kind.__module__.startswith("puzzlebox.algorithms.planning."):
+    if isinstance(world, Game) and not of_games(algorithm):
         raise UsageError(f"{env} is a game, which {kind.__name__} does not learn; train alphazero (or muzero) on it")
     return kind(env=world, **values)
 

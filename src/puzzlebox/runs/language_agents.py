@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from puzzlebox.types import State
+from puzzlebox.types import AsksPerson, State
 
 
 class LanguageAgents:
@@ -77,4 +77,4 @@ class LanguageAgents:
 
 def asks(algorithm: Any) -> bool:
     """Whether it asks a person in the terminal, who can answer one agent at a time and needs the screen."""
-    return bool(getattr(algorithm, "human", False))
+    return isinstance(algorithm, AsksPerson) and algorithm.human

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -78,6 +79,13 @@ def shown(metrics: dict[str, list[float]]) -> str:
             values = [value for value in metrics[name] if not math.isnan(value)]
             return f"{label} {sum(values) / len(values):.{digits}f}" if values else ""
     return ""
+
+
+def forgiving(out: TextIO) -> TextIO:
+    """``out``, which from now on shows a question mark for a character that the terminal lacks."""
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="replace")
+    return out
 
 
 def say(text: str) -> None:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from puzzlebox.types import Scored, World
+
 EPISODES, SIMULATED_EPISODES = 100, 8  # of an evaluation; whole games take long, and eight are played at once
 
 
-def for_scores(env: Any) -> Any:
+def for_scores(env: World) -> World:
     """The world as it is played for scores: without what only training does to it, such as clipping rewards."""
-    return env.evaluation() if hasattr(env, "evaluation") else env
+    return env.evaluation() if isinstance(env, Scored) else env
 
 
 def default_episodes(env: Any) -> int:
     """How many episodes an evaluation has where nobody says."""
-    return SIMULATED_EPISODES if hasattr(env, "protocol") else EPISODES
+    return SIMULATED_EPISODES if isinstance(env, Scored) else EPISODES
 
 
 def recorded(env: Any) -> dict[str, Any]:
     """What ``config.json`` keeps: the rules of training and those of scores; nothing for a world without any."""
-    if not hasattr(env, "protocol"):
+    if not isinstance(env, Scored):
         return {}
-    return {"protocol": {"training": env.protocol, "evaluation": for_scores(env).protocol}}
+    return {"protocol": {"training": env.protocol, "evaluation": env.evaluation().protocol}}
 
 
 def of_scores(env: Any, steps: int) -> dict[str, Any]:
     """What stands beside a score: its rules, and the steps of training counted in frames too."""
-    if not hasattr(env, "protocol"):
+    if not isinstance(env, Scored):
         return {}
-    return {"frames": steps * env.protocol["frames_per_step"], "protocol": for_scores(env).protocol}
+    return {"frames": steps * env.protocol["frames_per_step"], "protocol": env.evaluation().protocol}
 
 
 def protocol_lines(figures: dict[str, Any]) -> list[str]:

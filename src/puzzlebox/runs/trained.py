@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from puzzlebox.algorithms import algorithm_class
+from puzzlebox.algorithms import of_games
 from puzzlebox.envs.options import read_options
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.progress import say
-from puzzlebox.types import Array, State
+from puzzlebox.types import Array, Searching, StartsFromRun, State
 
 SIZES = ("network", "width", "blocks", "head_width")  # hyper-parameters that must be those of the run started from
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -46,7 +46,7 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     learned, by = run.config["env"], run.config["algorithm"]
     if env and learned != env:
         raise UsageError(f"{path} was trained on {learned}, so it cannot play {env}")
-    if not hasattr(algorithm_class(by), "search"):
+    if not of_games(by):
         raise UsageError(f"{path} was trained by {by}, which plays no games; alphazero, muzero and clone do")
     names = run.config["agents"]
     if not 0 <= agent < len(names):
@@ -71,9 +71,9 @@ def network_of_start(algorithm: Any, env: str) -> Any:
 
     Raises UsageError for a run of another game, of an algorithm with other networks, or with a network of another size.
     """
-    name = getattr(algorithm, "start", "")
-    if not isinstance(name, str) or not name:
+    if not isinstance(algorithm, StartsFromRun) or not algorithm.start:
         return None
+    name = algorithm.start
     base, options = read_name(name)
     trained = open_trained(base, options.get("agent", 0), options.get("steps"), env)
     if "average" not in trained.state._fields:
@@ -107,10 +107,9 @@ def find_checkpoint(run: Run, steps: int) -> Path:
     return files[steps]
 
 
-def only(algorithm: Any, state: State) -> State:
+def only(algorithm: Searching, state: State) -> State:
     """The state with nothing but what playing needs: the members that the algorithm calls ``playing_members``."""
-    needed = getattr(algorithm, "playing_members", ("net",))
-    return state._replace(**{name: None for name in state._fields if name not in needed})
+    return state._replace(**{name: None for name in state._fields if name not in algorithm.playing_members})
 
 
 def read_name(name: str) -> tuple[str, dict[str, int]]:

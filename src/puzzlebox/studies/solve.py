@@ -15,10 +15,9 @@ from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_i
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
-from puzzlebox.envs.table import Layout
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.pictures.grid_notation import policy_text, read_path, read_policy, value_text
-from puzzlebox.types import MDP
+from puzzlebox.types import MDP, Layout, Tabular
 
 METHODS: dict[str, Callable[[MDP, float, float], Solution]] = {
     "value_iteration": value_iteration,
@@ -49,7 +48,7 @@ def solve(
         raise unknown("method", method, METHODS)
     started = time.perf_counter()
     env = make(env_name)
-    mdp, layout = exact_process(env_name, env), getattr(env, "layout", None)
+    mdp, layout = exact_process(env_name, env), env.layout
     build_seconds = time.perf_counter() - started
     wanted = read_policy(policy, mdp, layout) if policy is not None else None
     plans = [read_path(text, mdp, layout) for text in paths]
@@ -84,7 +83,7 @@ def solve(
 
 def exact_process(name: str, env: Any) -> MDP:
     """The world's transition table. Raises UsageError for a world that has none."""
-    if not callable(getattr(env, "mdp", None)):
+    if not isinstance(env, Tabular):
         raise UsageError(
             f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
         )
@@ -93,7 +92,7 @@ def exact_process(name: str, env: Any) -> MDP:
 
 def solution_text(answer: dict[str, Any]) -> str:
     """What ``solve`` prints without ``--json``: the map with arrows and values, and the judgements in sentences."""
-    layout = getattr(make(answer["env"]), "layout", None)
+    layout = make(answer["env"]).layout
     lines = [
         f"{answer['env']}: {answer['states']} states, {answer['actions']} actions, gamma {answer['gamma']:g}",
         f"{answer['method'].replace('_', ' ')}: {answer['iterations']} iterations, {answer['seconds']:.3f} s, "

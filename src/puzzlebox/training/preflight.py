@@ -26,6 +26,7 @@ from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.language_agents import LanguageAgents, asks
 from puzzlebox.runs.memory import available, fits, size
+from puzzlebox.types import TaskOfRows, Writes
 
 BYTES_PER_TRAINED = 16
 UPDATES = ("_improve", "learn")  # what the algorithms call their jitted update
@@ -65,12 +66,12 @@ def check_rows(agents: LanguageAgents) -> None:
     algorithm, env, model = agents.algorithm, agents.algorithm.env, agents.algorithm.start
     if isinstance(algorithm, SFT):
         algorithm._rows()  # which the first step finds made
-    if not hasattr(env, "rows"):
+    if not isinstance(env, TaskOfRows):
         return
-    writes = hasattr(algorithm, "max_tokens")
+    writes = isinstance(algorithm, Writes)
     if writes and not (isinstance(algorithm, SPIN) or isinstance(env, Judged) or asks(algorithm)):
         env.check_verdicts()
-    more = getattr(algorithm, "max_tokens", 0) or env.max_tokens
+    more = (algorithm.max_tokens if writes else 0) or env.max_tokens
     for row in env.dataset.rows:
         answers = [text for text in (row.completion, row.chosen, row.rejected, *(row.completions or ())) if text]
         answers += [row.text] if isinstance(row.text, tuple) else []  # plain text is cut where a row ends

@@ -27,7 +27,7 @@ from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
 from puzzlebox.training import preflight
-from puzzlebox.types import State
+from puzzlebox.types import RemembersEpisodes, Simulated, State
 
 POINTS = 100  # logged points per run, about
 OPEN_ENDED = ("clone", "alphazero")
@@ -118,13 +118,14 @@ def default_path(algorithm: str, env: str) -> Path:
 
 def is_host(env: Any) -> bool:
     """Whether the world is a simulator outside the compiled program."""
-    return hasattr(env, "vectorize")
+    return isinstance(env, Simulated)
 
 
 def restart_worlds(agents: Agents, state: State, steps: int) -> State:
     """``state`` with all worlds, and what an algorithm remembers of unfinished episodes, as at a fresh start."""
     fresh = agents.init(agents.swept, jax.vmap(lambda key: jax.random.fold_in(key, steps))(agents.keys))
-    members = getattr(agents.algorithm, "episode_members", ("worlds",))
+    algorithm = agents.algorithm
+    members = algorithm.episode_members if isinstance(algorithm, RemembersEpisodes) else ("worlds",)
     return state._replace(**{name: getattr(fresh, name) for name in members})
 
 

@@ -155,9 +155,9 @@ def test_tiny_by_hand():
     assert example == Example("=", "aaa", "aaa")
     for text, reward in (("aaa", 1), ("", 0), ("b", -1 / 6), ("aab", (2 - 0.5) / 3), ("aaaa", -1), ("ac", -1)):
         assert task.reward(example, text) == pytest.approx(reward)
-    table = Tiny(alphabet="ab", length=2, rewards={"ab": 2.0, "b": 1.0})
+    table = Tiny(alphabet="ab", length=2, table={"ab": 2.0, "b": 1.0})
     assert table.examples("train", 1, 0)[0].answer == "ab"
     assert [table.score(y) for y in ("ab", "b", "a", "")] == [2, 1, 0, 0]
     assert table.correct(table.examples("train", 1, 0)[0], "ab")
-    with pytest.raises(UsageError, match="rewards names 'abc'"):
-        Tiny(alphabet="ab", length=3, rewards={"abc": 1.0})
+    with pytest.raises(UsageError, match="table names 'abc'"):
+        Tiny(alphabet="ab", length=3, table={"abc": 1.0})

@@ -31,6 +31,7 @@ class Clone(eqx.Module):
     """A network that imitates plain tree search; games with known rules."""
 
     playing_members = ("average",)  # of the state; the rest is for learning
+    search_share = 0.0  # the value learns who won, nothing of what the teacher thought
 
     env: Any
     steps: int = param(100_000, "moves of the teacher's games of the whole training", low=1)

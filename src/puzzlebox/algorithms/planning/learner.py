@@ -142,9 +142,9 @@ def improve(agent: Any, state: State, worlds: Games, batches: Remembered, key: K
 def loss(agent: Any, net: BoardNetwork, worlds: Games, batch: Remembered, key: Key) -> tuple[Array, Metrics]:
     """(z − v)² + cross-entropy; z only where the game is over, both only where the move was chosen, not random.
 
-    Where the algorithm has a ``search_share``, so much of the value's target is what the search thought.
+    ``search_share`` of the value's target is what the search thought.
     """
-    found, share = batch.searched, getattr(agent, "search_share", 0.0)
+    found, share = batch.searched, agent.search_share
     z, known = outcome(worlds, found.board, found.game, found.player, found.paid)
     target = (1 - share) * z + share * found.value
     observation, legal, weights = batch.observation, found.legal, found.weights

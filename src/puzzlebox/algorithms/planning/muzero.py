@@ -51,6 +51,8 @@ class State(NamedTuple):
 class MuZero(eqx.Module):
     """Tree search on a learned model, for discrete actions and board games."""
 
+    playing_members = ("net",)  # of the state; the rest is for learning
+
     env: Any
     steps: int = param(100_000, "environment steps of the whole training", low=1)
     num_envs: int = param(32, "parallel worlds", low=1)

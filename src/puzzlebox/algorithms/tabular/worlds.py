@@ -19,7 +19,7 @@ from puzzlebox.acting.rollout import Worlds, nan_mean, start
 from puzzlebox.envs.table import Table
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
-from puzzlebox.types import Array, Key, Metrics, Timestep, VectorEnvironment
+from puzzlebox.types import Array, Key, Metrics, Tabular, Timestep, VectorEnvironment, World
 
 
 class Ended(NamedTuple):
@@ -101,9 +101,9 @@ class TableWorlds(eqx.Module):
         return jnp.asarray(states, jnp.int32)[drawn]
 
 
-def make_worlds(env: Any, num_envs: int) -> VectorWorlds | TableWorlds:
+def make_worlds(env: World, num_envs: int) -> VectorWorlds | TableWorlds:
     """``num_envs`` worlds like ``env``, from its table if it has one."""
-    if hasattr(env, "mdp"):
+    if isinstance(env, Tabular):
         return TableWorlds(Table(env.mdp()), env.time_limit, num_envs)
     return VectorWorlds(vectorize(env, num_envs))
 

@@ -18,6 +18,7 @@ from puzzlebox.envs.games.connect_four import ConnectFour
 from puzzlebox.envs.games.stones import ILLEGAL
 from puzzlebox.envs.games.tic_tac_toe import TicTacToe
 from puzzlebox.errors import UsageError
+from puzzlebox.types import Named
 
 SOLVED = "tic_tac_toe, connect_four"
 
@@ -44,7 +45,7 @@ def solve(game: Any, states: Any) -> Solution:
         from puzzlebox.envs.games import connect_four_solver
 
         return solution(connect_four_solver.scores(states.board, states.terminated), states.terminated)
-    name = getattr(game, "name", type(game).__name__)
+    name = game.name if isinstance(game, Named) else type(game).__name__
     raise UsageError(f"there is no perfect player of {name}; there is one of: {SOLVED}")
 
 

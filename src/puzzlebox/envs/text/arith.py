@@ -18,9 +18,10 @@ import dataclasses
 import random
 
 from puzzlebox.envs.text import answers
-from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.envs.text.task import choose
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Example
 
 LEVELS = ("sum", "sums", "precedence", "brackets")
 PRECEDENCE = (("+", "*"), ("-", "*"), ("*", "+"), ("*", "-"))

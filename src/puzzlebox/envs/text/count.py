@@ -7,9 +7,10 @@ import string
 
 from puzzlebox.envs.text import answers
 from puzzlebox.envs.text.strings import nth_string, num_strings
-from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.envs.text.task import choose
 from puzzlebox.envs.text.words import NOUNS
 from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Example
 
 LETTERS = "abc"
 OBJECTS = ("apple", "dog", "cup", "stone")

@@ -16,11 +16,12 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.envs.text.task import choose
 from puzzlebox.envs.text.topics import TOPICS
 from puzzlebox.envs.text.words import CONJUNCTIONS, DETERMINERS, FUNCTION, VERB_FORMS, WORDS
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Example
 
 NOT_ASCII = re.compile(r"[^A-Za-z,;:'\" .!?-]")
 STOPS = re.compile(r"[.!?]")

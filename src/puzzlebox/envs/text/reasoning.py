@@ -11,9 +11,10 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from puzzlebox.envs.text.task import Example, check_request, fill, is_test
+from puzzlebox.envs.text.task import check_request, fill, is_test
 from puzzlebox.errors import UsageError, missing_extra, unknown
 from puzzlebox.fields import parse
+from puzzlebox.types import Example
 
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 REQUEST = "Write the final answer, and nothing else, between <answer> and </answer>."

@@ -6,8 +6,9 @@ import dataclasses
 import string
 
 from puzzlebox.envs.text import answers
-from puzzlebox.envs.text.task import Example, choose
+from puzzlebox.envs.text.task import choose
 from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Example
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,46 +10,11 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
 
 from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.types import Example, Task
 
 TEST_SHARE = 5  # one problem in five is held out
-
-
-class Example(NamedTuple):
-    """One problem. ``completion`` is a worked solution for supervised training; ``data`` is what the verifier needs;
-    ``source``: the file and line it comes from, for messages to the user.
-    """
-
-    prompt: str
-    answer: str = ""  # the short final answer, "" where many are right
-    completion: str = ""  # a demonstration, "" if there is none
-    data: dict[str, Any] = {}  # noqa: RUF012 - never changed
-    source: str = ""
-
-
-class Task(Protocol):
-    """Problems with a verifier; the hyper-parameters are fields written with ``param``.
-
-    ``max_tokens``: how many tokens a completion may take, the stop token included (characters for a plain task).
-    ``chat``: prompts are natural language for a chat model; otherwise plain text that the completion continues.
-    ``levels``: names of the task's levels from easy to hard, values of its field ``level``; () if it has none.
-    ``held_out``: test problems are never training problems.
-    """
-
-    @property
-    def max_tokens(self) -> int: ...
-    @property
-    def chat(self) -> bool: ...
-    @property
-    def levels(self) -> tuple[str, ...]: ...
-    @property
-    def held_out(self) -> bool: ...
-    def examples(self, split: str, count: int, seed: int) -> list[Example]: ...
-    def reward(self, example: Example, completion: str) -> float: ...
-    def correct(self, example: Example, completion: str) -> bool: ...
-    def hint(self, example: Example) -> str: ...
 
 
 def is_test(prompt: str) -> bool:

@@ -6,9 +6,10 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 
-from puzzlebox.envs.text.task import Example, check_request, fill
+from puzzlebox.envs.text.task import check_request, fill
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
+from puzzlebox.types import Example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,14 +17,14 @@ class Tiny:
     """One prompt, ``=``; a completion is any string of at most ``length`` letters of ``alphabet``.
 
     reward(y) = (number of the alphabet's first letter in y − penalty × number of other letters in y) / length,
-    or ``rewards[y]`` (0 where it has no y) if that table is given. A string outside the language earns −1.
+    or ``table[y]`` (0 where it has no y) if that table is given. A string outside the language earns −1.
     Correct is a string of the highest reward. Both splits are the one prompt: nothing is held out.
     """
 
     alphabet: str = param("abc", "the letters, 2 to 4 of them")
     length: int = param(3, "letters in the longest completion", low=1, high=6)
     penalty: float = param(0.5, "taken off for every letter that is not the first of the alphabet", low=0.0)
-    rewards: Mapping[str, float] | None = dataclasses.field(default=None, hash=False)
+    table: Mapping[str, float] | None = dataclasses.field(default=None, hash=False)
 
     levels = ()
     held_out = False
@@ -33,9 +34,9 @@ class Tiny:
         check_fields(self)
         if not 2 <= len(set(self.alphabet)) == len(self.alphabet) <= 4 or "=" in self.alphabet:
             raise UsageError(f"alphabet is '{self.alphabet}'; it must be 2 to 4 different letters, none of them =")
-        strange = sorted(set(self.rewards or ()) - set(self.completions()))
+        strange = sorted(set(self.table or ()) - set(self.completions()))
         if strange:
-            raise UsageError(f"rewards names '{strange[0]}', which is no string of the language")
+            raise UsageError(f"table names '{strange[0]}', which is no string of the language")
 
     @property
     def max_tokens(self) -> int:
@@ -54,8 +55,8 @@ class Tiny:
         """The reward of one string, equation above."""
         if len(completion) > self.length or not set(completion) <= set(self.alphabet):
             return -1.0
-        if self.rewards is not None:
-            return float(self.rewards.get(completion, 0.0))
+        if self.table is not None:
+            return float(self.table.get(completion, 0.0))
         good = completion.count(self.alphabet[0])
         return (good - self.penalty * (len(completion) - good)) / self.length
 

@@ -20,7 +20,7 @@ def films(agents: Agents, state: State, chosen: dict[str, int], seed: int, quick
     numbers = np.array(list(chosen.values()))
     swept, own = jax.tree.map(lambda leaf: leaf[numbers], (agents.swept, state))
     played = jax.tree.map(np.asarray, episodes(agents, swept, own, jax.random.key(seed)))
-    world = agents.algorithm.env  # type: ignore[attr-defined]
+    world = agents.algorithm.env
     return {
         name: draw(world, jax.tree.map(lambda leaf, i=i: leaf[i], played), name, QUICK_FRAMES if quick else 0)
         for i, name in enumerate(chosen)

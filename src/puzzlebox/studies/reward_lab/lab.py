@@ -105,7 +105,7 @@ def reward_lab(
     agents = all_agents(configs)
     state, seconds, compile_seconds = train(agents, runs, quiet)
     played = play_episodes(agents, state, greedy=True, episodes=EPISODES, seed=seed)
-    time_limit = agents.algorithm.env.time_limit  # type: ignore[attr-defined]
+    time_limit = agents.algorithm.env.time_limit
     found = {
         name: figures(_of(played, slice(i * seeds, (i + 1) * seeds)), time_limit) for i, name in enumerate(SETTINGS)
     }
