@@ -203,6 +203,19 @@ def test_links_outside_the_web_pages_lead_somewhere(page):
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], target
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/design.md"])
+def test_the_rooms_shown_are_the_rooms(page):
+    """Every folder of the package in the order that test_layout holds, and no file that is not there."""
+    tree = re.search(r"```text\nsrc/puzzlebox/(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)[1]
+    package = Path(puzzlebox.__file__).parent
+    shown = [room for room in re.findall(r"^  (\w+)/ ", tree, re.MULTILINE) if room != "weights"]
+    order = ast.parse((ROOT / "tests/test_layout.py").read_text(encoding="utf-8")).body
+    rooms = next(ast.literal_eval(n.value) for n in order if isinstance(n, ast.Assign) and n.targets[0].id == "ROOMS")
+    assert shown == [room for room in rooms if (package / room).is_dir()]
+    package_files = {path.name for path in package.rglob("*.py")} | {"make_figures.py"}
+    assert set(re.findall(r"\w+\.py\b", tree)) - package_files == set()
+
+
 def test_every_world_is_listed():
     page = (ROOT / "docs/worlds.md").read_text(encoding="utf-8")
     assert [name for name in ENVIRONMENTS if f"`{name}`" not in page] == []

@@ -31,4 +31,4 @@ def page_faults(prepare: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides for itself")
 def test_memory_that_was_used_once_is_not_taken_from_the_system_again():
     assert page_faults("") > 40_000
-    assert page_faults("from puzzlebox.run import backend; backend.prepare(language=True)") < 1_000
+    assert page_faults("from puzzlebox.scale import backend; backend.prepare(language=True)") < 1_000

@@ -1,4 +1,8 @@
-"""Algorithms by name; each is one file."""
+"""Algorithms by name; each is one file, and what several of them share stands beside them.
+
+An algorithm knows its hyper-parameters, its state and one step of learning. Nothing here knows of runs on disk, of
+commands or of pictures.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learned from, and the files it lies in: replay, text and tokens, models of others, rows.
+"""What is learned from, and the files it lies in: replay, text and tokens, rows, and files of models.
 
 Nothing here acts or trains.
 """

@@ -1,4 +1,8 @@
-"""Worlds and games by name: ``make("CartPole-v1")``, ``make("grid/toy,step_reward=-2")``, ``make("gym:Taxi-v3")``."""
+"""Worlds and games by name: ``make("CartPole-v1")``, ``make("grid/toy,step_reward=-2")``, ``make("gym:Taxi-v3")``.
+
+A world is two spaces and two pure functions, or a simulator outside that looks like them; games are in `games`, tasks
+for language models in `text`. Nothing here learns, and no world knows who acts in it.
+"""
 
 from __future__ import annotations
 

@@ -3,10 +3,11 @@
 The rule: A beats B when the 95% bootstrap interval of IQM(A) − IQM(B) lies above 0, the probability of improvement is
 above ½, the permutation test gives p < 0.05 (with more than two contestants, p after Holm's correction over all pairs),
 and both have at least 3 seeds. Otherwise they cannot be told apart. Between equals the rule says "beats" in at most 5%
-of cases, whatever the distribution and however few the seeds; tests/run/test_compare.py measures it. Equal numbers of
-seeds matter when the spreads differ: 20 seeds against 5 with a five times wider spread, it says so in about 11%.
+of cases, whatever the distribution and however few the seeds; tests/evaluation/test_compare.py measures it. Equal
+numbers of seeds matter when the spreads differ: 20 seeds against 5 with a five times wider spread, it says so in about
+11%.
 
-Sources: `statistics`; Holm 1979. Departure: "cannot be told apart" is no claim that the two are equal.
+Sources: `stats.intervals`; Holm 1979. Departure: "cannot be told apart" is no claim that the two are equal.
 """
 
 from __future__ import annotations

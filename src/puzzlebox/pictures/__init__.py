@@ -1,1 +1,4 @@
-"""What people look at: curves, grids, trees, films and pages, drawn from runs or from arrays."""
+"""What people look at: curves, grids, trees, films and pages, drawn from arrays or from runs.
+
+An episode is played where a film needs one. Nothing here trains or judges.
+"""

@@ -1,1 +1,4 @@
-"""Players meet: matches, the arena, a person at the terminal, chess programs."""
+"""Players meet: matches, the arena, a person at the terminal, chess programs.
+
+A player is a rule (random, perfect), a tree search, or an agent from a run; nothing here teaches one.
+"""

@@ -1,4 +1,4 @@
 """A run on disk, and agents from it: directories, checkpoints, configs, and what they describe, built again.
 
-Nothing here trains, plays or judges: a room above that wants agents asks `build`.
+The loop that trains and all that plays or judges are in rooms above; one that wants agents asks `build`.
 """

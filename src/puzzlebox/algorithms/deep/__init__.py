@@ -1,1 +1,1 @@
-"""Networks that learn from worlds: one file per algorithm."""
+"""Networks that learn from worlds: one file per algorithm, and the optimiser that all of them use."""

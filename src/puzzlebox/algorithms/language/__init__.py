@@ -1,1 +1,1 @@
-"""Algorithms for language models: one file each."""
+"""Language models that learn: one file per algorithm, and what they share in `common` and `preferences`."""

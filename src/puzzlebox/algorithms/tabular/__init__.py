@@ -1,1 +1,1 @@
-"""Tables: exact solvers, and learning by trial and error with a number per state and action."""
+"""Tables: exact solvers of known worlds, and learning by trial and error with a number per state and action."""

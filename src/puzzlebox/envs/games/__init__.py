@@ -1,1 +1,1 @@
-"""Games of one player, or of two in turn: rules, boards as text, perfect players."""
+"""Games for one player, or for two in turn: their rules, boards as text, and perfect players where a game is solved."""

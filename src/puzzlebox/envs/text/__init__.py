@@ -1,4 +1,7 @@
-"""Text tasks by name: ``make_task("arith,level=precedence")``, ``make_task("reasoning:spell_backward")``."""
+"""Language tasks by name: ``make_task("arith,level=precedence")``, ``make_task("reasoning:spell_backward")``.
+
+A task makes problems and judges answers, both as plain text. Tokens begin in `data`.
+"""
 
 from __future__ import annotations
 

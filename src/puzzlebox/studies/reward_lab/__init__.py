@@ -1,1 +1,1 @@
-"""The reward lab: the same game paid in four ways, and what each teaches."""
+"""The reward lab: the same game paid in four ways, and what each way teaches."""

@@ -23,7 +23,7 @@ from puzzlebox.scale import backend
 from puzzlebox.studies.tour.chapter import Chapter, Context
 from puzzlebox.training.train import Interrupted
 
-# name of the function in run/chapters -> (its module, the chapter's title)
+# name of the function -> (its module in this folder, the chapter's title)
 CHAPTERS = {
     "robot": ("robot", "A maze with known rules, solved exactly"),
     "learning": ("learning", "The same maze, learned by trial and error"),
