@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,15 @@ def test_every_room_says_what_it_is_for():
 def test_no_file_is_saved_with_pickle():
     users = {module for module in MODULES if "import pickle" in (ROOT / module).read_text()}
     assert users <= {"envs/gymnasium_pool.py", "envs/gymnasium_worker.py"}  # a pipe between two of our own processes
+
+
+def test_an_installation_has_every_file_that_is_no_module():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {
+        file for pattern in project["tool"]["setuptools"]["package-data"]["puzzlebox"] for file in ROOT.glob(pattern)
+    }
+    files = {path for path in ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert len(named) > 5 and files - named == set()
 
 
 def docstring(module: str) -> str | None:
