@@ -117,6 +117,12 @@ def test_abilities_are_promised_by_types_and_not_probed():
     assert probes("hasattr(env, 'mdp')\ngetattr(env, 'mdp', None)\ngetattr(module, name)") == [1, 2]
 
 
+def test_the_state_of_the_process_has_one_owner():
+    changes = ("jax.config.update(", "os.environ.setdefault(", "os.environ[", "os.putenv(", "ctypes.CDLL(", "mallopt(")
+    changed = {module for module in MODULES for words in changes if words in (ROOT / module).read_text()}
+    assert changed == {"scale/backend.py"}
+
+
 def test_no_room_is_crowded():
     lines = {folder: sum(len(p.read_text().splitlines()) for p in folder.glob("*.py")) for folder in FOLDERS}
     crowded = [folder for folder, count in lines.items() if count > LARGEST * sum(lines.values())]

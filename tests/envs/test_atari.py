@@ -13,7 +13,7 @@ import pytest
 from puzzlebox.envs import make
 from puzzlebox.envs.atari import Atari, Games, blank_before, channels_last
 from puzzlebox.envs.check import check_environment
-from puzzlebox.envs.host import host_errors
+from puzzlebox.envs.host import simulation
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.fields import params
@@ -193,7 +193,7 @@ def test_closed_games_say_so():
     many = vectorize(env, 1)
     state, _ = many.reset(jax.random.key(0))
     env.close()
-    with pytest.raises(PuzzleboxError, match="the atari:pong worlds of this state are gone"), host_errors():
+    with pytest.raises(PuzzleboxError, match="the atari:pong worlds of this state are gone"), simulation(many):
         jax.block_until_ready(many.step(state, jnp.zeros(1, jnp.int32), jax.random.key(0)))
 
 

@@ -14,7 +14,7 @@ import pytest
 from puzzlebox.envs import gymnasium_pool, host, make
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.gymnasium_host import HostEnvironment
-from puzzlebox.envs.host import host_errors, temporary_worlds
+from puzzlebox.envs.host import simulation
 from puzzlebox.envs.table import TableWorld
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError, UsageError
@@ -232,7 +232,7 @@ def test_a_fault_inside_the_environment_is_one_line(capfd):
     many = vectorize(make("gym:box/Reporter-v0"), 2)
     state, _ = many.reset(jax.random.key(0))
     message = r"^gym:box/Reporter-v0 failed in step: ValueError: nine is too much$"
-    with pytest.raises(PuzzleboxError, match=message), host_errors():
+    with pytest.raises(PuzzleboxError, match=message), simulation(many):
         jax.block_until_ready(jax.jit(many.step)(state, jnp.full(2, 7), jax.random.key(0)))
     assert "Traceback" not in capfd.readouterr().err
 
@@ -242,7 +242,7 @@ def test_closed_worlds_say_so_and_can_be_made_again():
     many = vectorize(env, 2)
     state, _ = many.reset(jax.random.key(0))
     env.close()
-    with pytest.raises(PuzzleboxError, match="worlds of this state are gone"), host_errors():
+    with pytest.raises(PuzzleboxError, match="worlds of this state are gone"), simulation(many):
         jax.block_until_ready(many.step(state, jnp.zeros(2), jax.random.key(0)))
     state, _ = many.reset(jax.random.key(0))
     assert many.step(state, jnp.zeros(2), jax.random.key(0))[1].reward.tolist() == [2, 2]
@@ -252,9 +252,9 @@ def test_closed_worlds_say_so_and_can_be_made_again():
 def test_temporary_worlds_are_closed_and_others_stay(workers):
     many = vectorize(make(f"gym:CartPole-v1,workers={workers}"), 2)
     kept, _ = many.reset(jax.random.key(0))
-    with temporary_worlds():
+    with simulation(many):
         gone, _ = many.reset(jax.random.key(1))
-    with pytest.raises(PuzzleboxError, match="worlds of this state are gone"), host_errors():
+    with pytest.raises(PuzzleboxError, match="worlds of this state are gone"), simulation(many):
         jax.block_until_ready(many.step(gone, jnp.zeros(2), jax.random.key(0)))
     assert many.step(kept, jnp.zeros(2), jax.random.key(0))[1].reward.tolist() == [1, 1]
 
@@ -265,7 +265,7 @@ def test_a_dead_worker_is_told_and_leaves_no_process_behind():
     state, _ = many.reset(jax.random.key(0))
     processes = [part.process for part in gymnasium_pool._POOLS[env].parts]
     os.kill(processes[1].pid, signal.SIGKILL)
-    with pytest.raises(PuzzleboxError, match="a worker process of gym:CartPole-v1 died"), host_errors():
+    with pytest.raises(PuzzleboxError, match="a worker process of gym:CartPole-v1 died"), simulation(many):
         jax.block_until_ready(many.step(state, jnp.zeros(3), jax.random.key(0)))
     env.close()
     assert all(process.poll() is not None for process in processes)
@@ -277,7 +277,7 @@ def test_an_environment_that_cannot_travel_to_a_worker():
 
     gymnasium.registry["box/Pictures-v0"].entry_point = Local
     many = vectorize(make("gym:box/Pictures-v0,workers=1"), 2)
-    with pytest.raises(PuzzleboxError, match="register it with an entry point like 'module:Class'"), host_errors():
+    with pytest.raises(PuzzleboxError, match="register it with an entry point like 'module:Class'"), simulation(many):
         jax.block_until_ready(many.reset(jax.random.key(0)))
 
 

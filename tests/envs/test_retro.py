@@ -14,7 +14,7 @@ pytest.importorskip("stable_retro")
 
 from puzzlebox.envs import make, retro, retro_games, retro_pool, retro_worker
 from puzzlebox.envs.check import check_environment
-from puzzlebox.envs.host import temporary_worlds
+from puzzlebox.envs.host import simulation
 from puzzlebox.envs.retro import Consoles, Retro
 from puzzlebox.envs.retro_worker import REPLY, Console, small
 from puzzlebox.envs.six_terms import TERMS, Weights
@@ -90,7 +90,7 @@ def test_clocks_starts_and_emulators_that_wait_for_the_next_slice():
 
 def test_sound_under_two_axes_of_agents():
     env = make(f"{AIRSTRIKER},max_steps=4")
-    with temporary_worlds():
+    with simulation(env):
         check_environment(env, steps=10, num_envs=1)
     env.close()
 

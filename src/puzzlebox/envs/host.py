@@ -16,6 +16,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,8 +31,8 @@ from jax.custom_batching import custom_vmap
 from jax.experimental import io_callback
 
 from puzzlebox.envs.gymnasium_worker import array_dtype
-from puzzlebox.errors import PuzzleboxError
-from puzzlebox.types import Array, Key, Timestep
+from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.types import Array, Environment, Game, Key, Simulated, Task, Timestep, VectorEnvironment
 
 
 class Simulators(Protocol):
@@ -126,56 +127,100 @@ def _on_host(kind: Kind, method: str, dtype: np.dtype, shape: tuple[int, ...], p
     try:
         simulators = kind.simulators()
         if method == "reset":
-            handle = np.array([next(_NUMBERS) for _ in rows], np.int32).reshape(handle.shape)
-            _MADE.append((simulators, handle.reshape(-1).tolist()))
+            handle = np.array([next(_HOST.numbers) for _ in rows], np.int32).reshape(handle.shape)
+            if _HOST.open:
+                _HOST.open[-1].made.append((simulators, handle.reshape(-1).tolist()))
         results = simulators.call(method, handle.reshape(-1).tolist(), rows)
     except PuzzleboxError as fault:
-        _FAULTS.append(fault)
+        if _HOST.open:
+            _HOST.open[-1].faults.append(fault)
         raise
     return (handle, *(result.reshape(*handle.shape, *result.shape[1:]) for result in results))
 
 
-@contextmanager
-def host_errors() -> Iterator[None]:
-    """Inside, a fault of a simulator raises the PuzzleboxError that tells it, and not JAX's report of a callback."""
-    _FAULTS.clear()
-    try:
-        yield
-    except jax.errors.JaxRuntimeError:
-        if _FAULTS:
-            raise _FAULTS[0] from None
-        raise
+class Simulation:
+    """What one run knows of its simulators: the worlds it made, their faults, and what went wrong without ending it.
 
+    Whoever opens one with `simulation` owns it.
+    """
 
-@contextmanager
-def temporary_worlds() -> Iterator[None]:
-    """Closes at its end the worlds that were made inside: emulators are whole processes."""
-    before = len(_MADE)
-    try:
-        yield
-    finally:
-        for simulators, handles in _MADE[before:]:
+    def __init__(self, incidents: Counter[str]) -> None:
+        self.thread = threading.get_ident()
+        self.made: list[tuple[Simulators, list[int]]] = []
+        self.faults: list[PuzzleboxError] = []
+        self.incidents = incidents
+
+    def told(self) -> list[str]:
+        """All incidents since the last call, those of simulations inside this one included, with how often."""
+        lines = [f"{incident} ({count}×)" if count > 1 else incident for incident, count in self.incidents.items()]
+        self.incidents.clear()
+        return lines
+
+    def close(self) -> None:
+        """Closes the worlds that were made: emulators are whole processes."""
+        for simulators, handles in self.made:
             simulators.forget(handles)
-        del _MADE[before:]
+
+
+class Host:
+    """The process as the host of simulators: it numbers their worlds and knows whose simulation is open.
+
+    A call from a compiled program cannot say which run it belongs to. So simulations of one thread may stand one inside
+    the other, the innermost being told, and another thread has to wait, or to be another process.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(secrets.randbelow(2**30))  # another process's state is not taken for one of ours
+        self.open: list[Simulation] = []  # the innermost last
+        self.lock = threading.Lock()
+
+    def enter(self) -> Simulation:
+        with self.lock:
+            if self.open and self.open[-1].thread != threading.get_ident():
+                raise UsageError(
+                    "another run in this process plays in simulators, and only one can; start this one in a process of "
+                    "its own"
+                )
+            self.open.append(Simulation(self.open[-1].incidents if self.open else Counter()))
+            return self.open[-1]
+
+    def leave(self, simulation: Simulation) -> None:
+        with self.lock:
+            self.open.remove(simulation)
+        simulation.close()
+
+
+_HOST = Host()
+
+
+@contextmanager
+def simulation(env: Environment | VectorEnvironment | Game | Task | Simulated) -> Iterator[Simulation]:
+    """Where a run plays in the simulators of ``env``; opens nothing for a world that needs none.
+
+    Inside, a fault of a simulator raises the PuzzleboxError that tells it, and not JAX's report of a callback. At the
+    end the worlds made inside are closed. Raises UsageError where another thread plays in simulators.
+    """
+    if not isinstance(env, Simulated | HostVector):
+        yield Simulation(Counter())
+        return
+    own = _HOST.enter()
+    try:
+        yield own
+    except jax.errors.JaxRuntimeError:
+        if own.faults:
+            raise own.faults[0] from None
+        raise
+    finally:
+        _HOST.leave(own)
 
 
 def tell(incident: str) -> None:
-    """Remembers what went wrong in a simulator without ending the run."""
-    _INCIDENTS[incident] += 1
+    """Remembers, for the run that is going on, what went wrong in a simulator without ending it."""
+    if _HOST.open:
+        _HOST.open[-1].incidents[incident] += 1
 
 
-def told() -> list[str]:
-    """All of it since the last call, with how often."""
-    lines = [f"{incident} ({count}×)" if count > 1 else incident for incident, count in _INCIDENTS.items()]
-    _INCIDENTS.clear()
-    return lines
-
-
-_INCIDENTS: Counter[str] = Counter()
-_NUMBERS = itertools.count(secrets.randbelow(2**30))  # so that another process's state is not taken for one of ours
-_MADE: list[tuple[Simulators, list[int]]] = []
-_FAULTS: list[PuzzleboxError] = []
-# JAX logs the whole traceback of a callback that raises; ours are told by host_errors.
+# JAX logs the whole traceback of a callback that raises; ours are told by `simulation`.
 logging.getLogger("jax._src.callback").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], PuzzleboxError))
 )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.rollout import Worlds, start
-from puzzlebox.envs.host import host_errors, temporary_worlds
+from puzzlebox.envs.host import simulation
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.game_evaluation import evaluate_game
@@ -171,7 +171,7 @@ def play_episodes(agents: Agents, state: State, *, greedy: bool, episodes: int, 
         _, (_, results, _) = jax.lax.while_loop(unfinished, body, (jnp.int32(0), carry))
         return results
 
-    with host_errors(), temporary_worlds():
+    with simulation(env):
         results = program(agents.swept, state, jax.random.key(seed))
     results = jax.tree.map(lambda x: np.asarray(x).reshape(agents.num_agents, -1)[:, :episodes], results)
     returns, lengths, measures = results

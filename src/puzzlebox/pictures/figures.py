@@ -7,6 +7,9 @@ Source of the forms: Agarwal et al. 2021.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,6 +48,7 @@ STYLE: Any = {
 }
 CURVE_RESAMPLES = 2000
 LEGEND_INSIDE = 4  # more curves than this have their legend beside the axes
+DRAWING = threading.RLock()
 
 
 class Curve(NamedTuple):
@@ -206,7 +210,10 @@ def _legend(figure: Figure, axes: Axes) -> None:
         axes.legend(loc="best")
 
 
-def style() -> Any:
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib with our settings. They are those of the whole process, so one thread draws at a time."""
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    with DRAWING, matplotlib.rc_context(STYLE):
+        yield

@@ -7,7 +7,6 @@ in Gymnasium's own simulator, also those that were solved or learned from their 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,7 +137,7 @@ def _gymnasium_stage(name: str, host: Simulated, layout: Layout | None) -> Stage
     if "rgb_array" not in modes:
         plain.close()
         raise UsageError(f"{name} draws no pictures (it knows the render modes: {', '.join(modes) or 'none'})")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures in memory: no window, and no screen needed
+    backend.draw_in_memory()
     env = host.single("rgb_array")
     try:
         env.reset(seed=0)

@@ -1,4 +1,8 @@
-"""Settings of JAX that every command shares, and what the run directory says about software and hardware."""
+"""The state of the whole process: what JAX, XLA, the C library and SDL are told, and which hardware there is.
+
+It is changed here and nowhere else. Nothing of it is undone: a later run in the same process finds it as the first one
+left it, which costs time at most. (Whose simulators are running is the other such state; `envs.host` keeps it.)
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,11 @@ def _keep_memory() -> None:
         # malloc.h: M_ARENA_MAX, since only the first arena holds large blocks; M_MMAP_MAX; M_TRIM_THRESHOLD
         for name, value in ((-8, 1), (-4, 0), (-1, -1)):
             options.mallopt(name, value)
+
+
+def draw_in_memory() -> None:
+    """Has SDL, with which Gymnasium's worlds draw themselves, open no window, so that no screen is needed."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 def cores() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from puzzlebox.algorithms import of_language
 from puzzlebox.data.text_worlds import skipped
-from puzzlebox.envs.host import host_errors, temporary_worlds, told
+from puzzlebox.envs.host import Simulation, simulation
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.evaluation.evaluate import evaluate_agents
 from puzzlebox.pictures.plots import plot_run
@@ -82,12 +82,13 @@ def train(
     world = agents.algorithm.env
     record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
     record |= {"episodes": episodes or protocol.default_episodes(world)}
-    opened = Run.create(path, config | record)
-    try:
-        return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
-    except UsageError:
-        opened.discard()
-        raise
+    with simulation(world) as simulators:
+        opened = Run.create(path, config | record)
+        try:
+            return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet, simulators)
+        except UsageError:
+            opened.discard()
+            raise
 
 
 def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
@@ -95,12 +96,12 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
     opened = Run.open(run)
     backend.prepare(language=of_language(opened.config.get("algorithm", "")))
     agents = build(opened.config)
-    if not checkpoint.list_checkpoints(opened.checkpoints):
-        opened.cut_metrics(0)
-        return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet)
-    state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
-    opened.cut_metrics(progress["steps"])
-    with host_errors(), temporary_worlds():
+    with simulation(agents.algorithm.env) as simulators:
+        if not checkpoint.list_checkpoints(opened.checkpoints):
+            opened.cut_metrics(0)
+            return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet, simulators)
+        state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+        opened.cut_metrics(progress["steps"])
         if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
             state = restart_worlds(agents, state, progress["steps"])
             notes.append(
@@ -108,7 +109,7 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
                 f"all worlds start new episodes at step {progress['steps']}; "
                 "networks, optimiser, replay and random numbers continue"
             )
-        return _train(opened, agents, state, progress, checkpoint_every, quiet, notes)
+        return _train(opened, agents, state, progress, checkpoint_every, quiet, simulators, notes)
 
 
 def default_path(algorithm: str, env: str) -> Path:
@@ -136,6 +137,7 @@ def _train(
     progress: dict[str, Any],
     checkpoint_every: float,
     quiet: bool,
+    simulators: Simulation,
     notes: list[str] | None = None,
 ) -> dict[str, Any]:
     config = run.config
@@ -147,8 +149,7 @@ def _train(
     with (
         TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not asks(agents.algorithm)) as bar,
         interruptible() as interrupted,
-        host_errors(),
-        temporary_worlds(),
+        simulation(agents.algorithm.env),
     ):
         for note in notes or []:
             bar.note(note)
@@ -206,7 +207,7 @@ def _train(
         "seconds": round(seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
         "steps_per_second": round(steps * agents.num_agents / seconds, 1) if seconds else None,
-        "notes": [*(notes or []), *told(), *figures.get("notes", [])],
+        "notes": [*(notes or []), *simulators.told(), *figures.get("notes", [])],
     }
     write_json(run.path / "summary.json", figures)
     plot_run(run.path)
