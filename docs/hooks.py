@@ -21,7 +21,7 @@ def table(kind: str, name: str) -> str:
     """The fields of an algorithm (as flags) or a world (as options) as a Markdown table."""
     from puzzlebox.algorithms import algorithm_class
     from puzzlebox.envs import make
-    from puzzlebox.fields import params
+    from puzzlebox.fields import params, value_of
 
     flags = kind == "hyperparameters"
     rows = [
@@ -29,19 +29,17 @@ def table(kind: str, name: str) -> str:
         "|---|---|---|---|",
     ]
     world = None if flags else make(name)
-    of_reward = params(world.weights) if hasattr(world, "weights") else {}
-    for field, definition in (params(algorithm_class(name) if flags else world) | of_reward).items():
-        owner = world.weights if field in of_reward else world
-        default = definition.default if flags else getattr(owner, field)
+    for field, definition in params(algorithm_class(name) if flags else world).items():
+        default = definition.default if flags else value_of(world, field)
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         label = f"--{field.replace('_', '-')}" if flags else field
-        rows.append(f"| `{label}` | {shown} | {bounds(definition.metadata)} | {definition.metadata['help']} |")
+        rows.append(f"| `{label}` | {shown} | {bounds(definition)} | {definition.help} |")
     return "\n".join(rows)
 
 
-def bounds(metadata: Any) -> str:
+def bounds(parameter: Any) -> str:
     """``0 to 1``, ``≥ 1``, the choices, or nothing."""
-    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    low, high, choices = parameter.low, parameter.high, parameter.choices
     if choices:
         return ", ".join(choices)
     if low is not None and high is not None:

@@ -96,5 +96,5 @@ def add_fields(parser: argparse.ArgumentParser, argv: list[str]) -> None:
             f"--{field.replace('_', '-')}",
             dest=f"field_{field}",
             metavar="VALUE",
-            help=f"{definition.metadata['help']} (default {shown})".replace("%", "%%"),
+            help=f"{definition.help} (default {shown})".replace("%", "%%"),
         )

@@ -1,5 +1,6 @@
 """Hyper-parameters: a field of a module with its default, its meaning and its range, written once.
 
+A module may have parts, modules of hyper-parameters that others have too; from outside all are one flat list of names.
 The command line makes its flags from these, the documentation its tables, and `check_fields` its errors.
 """
 
@@ -8,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
 from puzzlebox.errors import UsageError, unknown
 
+PARAMETER, PART = "parameter", "part"  # what a field is, in its metadata
 ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
     "alpha": ("learning_rate", "lora_alpha"),
     "beta": ("kl_coef",),
@@ -56,6 +58,16 @@ ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
 SYNONYMS = {"discount": ("gamma",), "gamma": ("discount",)}  # the field uses both, so both are understood
 
 
+class Parameter(NamedTuple):
+    """A hyper-parameter as it was written: default, one line of meaning, closed range or choices."""
+
+    default: Any
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...] | None
+
+
 def param(
     default: Any,
     help: str,
@@ -64,13 +76,73 @@ def param(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A hyper-parameter: its default, one line of meaning, and its closed range or its choices."""
-    return eqx.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    """The field of a module that is a hyper-parameter."""
+    return eqx.field(default=default, metadata={PARAMETER: Parameter(default, help, low, high, choices)})
 
 
-def params(module: Any) -> dict[str, dataclasses.Field]:
-    """The hyper-parameters of an algorithm or world (class or instance), by name, in the order written."""
-    return {f.name: f for f in dataclasses.fields(module) if "help" in f.metadata}
+def part(kind: type | None = None, **defaults: Any) -> Any:
+    """The field of a module that holds a module of hyper-parameters, which count as the outer module's own.
+
+    So what several algorithms share is written once: ``lora: LoRA = part(LoRA)`` gives each the flag ``--lora-rank``.
+    ``defaults`` replace those of ``kind`` in this module. Without ``kind`` there is no default: what is given when the
+    outer module is made is the part, None for none.
+    """
+    return eqx.field(**({"default": kind(**defaults)} if kind else {}), metadata={PART: True})
+
+
+def params(module: Any) -> dict[str, Parameter]:
+    """The hyper-parameters of an algorithm or world (class or instance), by name, those of its parts included."""
+    found: dict[str, Parameter] = {}
+    for f in dataclasses.fields(module):
+        if PARAMETER in f.metadata:
+            found[f.name] = f.metadata[PARAMETER]._replace(default=f.default)
+        elif PART in f.metadata and (inner := _part(module, f)) is not None:
+            found |= {name: p._replace(default=value_of(inner, name)) for name, p in params(inner).items()}
+    return found
+
+
+def _part(module: Any, f: dataclasses.Field) -> Any:
+    """The part in a field: that of an instance, and of a class its default; None where there is none."""
+    if isinstance(module, type):
+        return None if f.default is dataclasses.MISSING else f.default
+    return getattr(module, f.name)
+
+
+def value_of(module: Any, name: str) -> Any:
+    """The value that ``module`` has for the hyper-parameter ``name`` of its own or of one of its parts."""
+    for f in dataclasses.fields(module):
+        if f.name == name:
+            return getattr(module, name)
+        if PART in f.metadata and (inner := _part(module, f)) is not None and name in params(inner):
+            return value_of(inner, name)
+    raise AttributeError(f"{type(module).__name__} has no hyper-parameter {name}")
+
+
+def replace(module: Any, values: dict[str, Any]) -> Any:
+    """The module with other ``values``, each by the name of a hyper-parameter of its own or of one of its parts."""
+    own = dict(values)
+    for f in dataclasses.fields(module):
+        if PART in f.metadata and (inner := own.get(f.name, _part(module, f))) is not None:
+            own[f.name] = replace(inner, {name: own.pop(name) for name in params(inner) if name in own})
+    return dataclasses.replace(module, **own)
+
+
+def fill(module: Any, values: dict[str, Any]) -> None:
+    """In an ``__init__``: every field from ``values``, by its own name or by those of its part, else its default.
+
+    Raises UsageError for a name that is none of them, and for a value outside its range.
+    """
+    known = params(module)
+    left = dict(values)
+    for f in dataclasses.fields(module):
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        value = left.pop(f.name) if f.name in left else default
+        if PART in f.metadata:
+            value = replace(value, {name: left.pop(name) for name in params(value) if name in left})
+        setattr(module, f.name, value)
+    if left:
+        raise unknown_field(f"hyper-parameter of {type(module).__name__}", next(iter(left)), known)
+    check_fields(module)
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -94,21 +166,20 @@ def plain(flag: str) -> str:
 
 def check_fields(module: Any) -> None:
     """Raises UsageError for the first hyper-parameter outside its range; arrays (swept values) pass."""
-    for name, f in params(module).items():
-        value = getattr(module, name)
-        low, high, choices = f.metadata["low"], f.metadata["high"], f.metadata["choices"]
-        if choices is not None and value not in choices:
-            raise UsageError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
+    for name, parameter in params(module).items():
+        value = value_of(module, name)
+        if parameter.choices is not None and value not in parameter.choices:
+            raise UsageError(f"{name} is '{value}'; choose one of: {', '.join(parameter.choices)}")
         if isinstance(value, numbers.Real):
-            if low is not None and not value >= low:
-                raise UsageError(f"{name} is {value}; it must be at least {low}")
-            if high is not None and not value <= high:
-                raise UsageError(f"{name} is {value}; it must be at most {high}")
+            if parameter.low is not None and not value >= parameter.low:
+                raise UsageError(f"{name} is {value}; it must be at least {parameter.low}")
+            if parameter.high is not None and not value <= parameter.high:
+                raise UsageError(f"{name} is {value}; it must be at most {parameter.high}")
 
 
-def parse(name: str, field: dataclasses.Field, text: str) -> Any:
-    """Reads ``text`` as the type of the field's default; raises UsageError naming the field."""
-    default = field.default
+def parse(name: str, parameter: Parameter, text: str) -> Any:
+    """Reads ``text`` as the type of the default; raises UsageError naming the parameter."""
+    default = parameter.default
     lower = text.strip().lower()
     if isinstance(default, bool):
         if lower in ("true", "yes", "1", "on"):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from puzzlebox.errors import UsageError, unknown
-from puzzlebox.fields import check_fields, params, parse
-from puzzlebox.types import Weighted
+from puzzlebox.fields import check_fields, params, parse, replace
 
 
 def read_options(name: str) -> tuple[str, dict[str, str]]:
@@ -23,21 +21,13 @@ def read_options(name: str) -> tuple[str, dict[str, str]]:
 
 
 def configure(name: str, env: Any, options: dict[str, str]) -> Any:
-    """``env`` with the options set, each read as the type of the field's default and checked for its range.
-
-    The weights of a reward (`six_terms`) are options like the others.
-    """
-    weights = env.weights if isinstance(env, Weighted) else None
-    of_reward = {} if weights is None else params(weights)
-    fields = params(env) | of_reward
+    """``env`` with the options set, each read as the type of the field's default and checked for its range."""
+    fields = params(env)
     values: dict[str, Any] = {}
     for key, text in options.items():
         if key not in fields:
             raise unknown(f"option of {name}", key, fields) if fields else UsageError(f"{name} has no options")
         values[key] = parse(key, fields[key], text)
-    if weights is not None:
-        chosen = {key: values.pop(key) for key in of_reward if key in values}
-        values["weights"] = dataclasses.replace(weights, **chosen)
-    env = dataclasses.replace(env, **values)
+    env = replace(env, values)
     check_fields(env)
     return env

@@ -28,7 +28,7 @@ from puzzlebox.envs.retro_pool import Emulator, Slices
 from puzzlebox.envs.retro_worker import SIZE, STACK, VARIABLES
 from puzzlebox.envs.six_terms import TERMS, Situation, Weights
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.fields import check_fields, param
+from puzzlebox.fields import check_fields, param, part
 
 FRAMES_PER_SECOND = 60
 TILE = 16.0  # points of the screen; all distances are in tiles, as in our own platformer
@@ -53,7 +53,7 @@ class Retro:
     """
 
     game: str
-    weights: Weights | None  # of the six-term reward, None for a game that is not paid by it
+    weights: Weights | None = part()  # of the six-term reward, None for a game that is not paid by it
     state: str = param("", "start states, joined by |, or all; one is drawn per episode (default: the game's own)")
     actions: str = param("", "the buttons of actions 1, 2, … as LEFT|RIGHT+B|…; action 0 presses none")
     sticky: float = param(0.25, "probability that a frame repeats the buttons before", low=0.0, high=1.0)

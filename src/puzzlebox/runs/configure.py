@@ -10,7 +10,7 @@ import numpy as np
 from puzzlebox.algorithms import algorithm_class, of_language
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.errors import UsageError
-from puzzlebox.fields import params, parse, unknown_field
+from puzzlebox.fields import Parameter, params, parse, unknown_field, value_of
 from puzzlebox.runs import memory
 from puzzlebox.runs.agents import grid
 from puzzlebox.runs.build import check_kind, make_instance
@@ -58,13 +58,13 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
         "seed": seed,
         "seeds": seeds,
         "steps": instance.steps // instance.iteration_steps * instance.iteration_steps,
-        "hyperparameters": {name: getattr(instance, name) for name in fields},
+        "hyperparameters": {name: value_of(instance, name) for name in fields},
         "sweep": sweep,
         "agents": agents,
     }
 
 
-def read_values(name: str, field: dataclasses.Field, value: Any) -> tuple[Any, list[float]]:
+def read_values(name: str, field: Parameter, value: Any) -> tuple[Any, list[float]]:
     """A hyper-parameter's (first) value, and the list of values if it is swept."""
     if isinstance(value, str):
         if isinstance(field.default, float) and "," in value:

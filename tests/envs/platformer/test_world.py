@@ -133,7 +133,7 @@ def test_enemies_hurt_from_the_side_and_are_beaten_from_above():
     hit = int(np.argmax(timestep.measures["rings"] < 0))
     assert states.rings[hit] == 0 and states.lives[hit] == 1 and states.safe[hit] == world.SAFE
     state, _ = drawn(*rows).reset(jax.random.key(0))
-    enemy_x, enemy_y, _ = state.enemies_at(drawn(*rows).level(), jnp.int32(1))
+    enemy_x, enemy_y, _ = enemies_at(drawn(*rows).level(), jnp.int32(1))
     above = state.body._replace(x=enemy_x[0], y=enemy_y[0] + 1.0, rising=jnp.float32(-6), grounded=jnp.bool_(False))
     state, timestep = drawn(*rows).step(state._replace(body=above), jnp.int32(STAND), jax.random.key(0))
     assert state.beaten[0] and state.body.rising > 0 and not timestep.terminated

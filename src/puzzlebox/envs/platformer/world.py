@@ -23,7 +23,7 @@ from puzzlebox.envs.platformer.picture import draw
 from puzzlebox.envs.platformer.state import PlatformerState, enemies_at
 from puzzlebox.envs.six_terms import Situation, Weights
 from puzzlebox.errors import UsageError
-from puzzlebox.fields import param
+from puzzlebox.fields import param, part
 from puzzlebox.types import Array, Key, Timestep
 
 ACTIONS = ("stand", "left", "right", "jump", "left and jump", "right and jump")
@@ -48,7 +48,7 @@ class Platformer(eqx.Module):
     lives: int = param(1, "lives; the next one begins at the start", low=1, high=99)
     time_limit: int = param(300, "decisions until time is up", low=1)
     seed: int = param(0, "which of the random levels", low=0)
-    weights: Weights = eqx.field(default_factory=Weights)
+    weights: Weights = part(Weights)
     random_step = False
     frames_per_second = 10
     frame_stack = 4  # pictures in a screen, for a replay that keeps each once
