@@ -1,7 +1,6 @@
 """The documentation keeps up with the code: every algorithm has its page, every command shown can be given."""
 
 import ast
-import importlib
 import re
 import runpy
 import shlex
@@ -17,9 +16,9 @@ import pytest
 
 import puzzlebox
 from puzzlebox import cli
+from puzzlebox.acting import completions
 from puzzlebox.acting.judge import Judge
 from puzzlebox.algorithms import ALGORITHMS, algorithm_class, of_language
-from puzzlebox.algorithms.language import common
 from puzzlebox.commands import COMMANDS as COMMANDS_THERE_ARE
 from puzzlebox.data.dataset_files import SUFFIXES
 from puzzlebox.data.language_model import LanguageModel
@@ -33,7 +32,6 @@ from puzzlebox.runs.build import load_model
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.pretrained import MODELS
 from puzzlebox.studies.solve import METHODS
-from puzzlebox.training.preflight import UPDATES
 from puzzlebox.types import Trajectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,10 +145,8 @@ def test_every_page_explains_what_is_logged(name):
 def test_every_page_explains_what_a_language_algorithm_logs(name, monkeypatch):
     """A step on the host as it is, but nothing compiles: completions are written here, updates are only traced."""
     kind = algorithm_class(name)
-    learner = importlib.import_module("puzzlebox.algorithms.language.sft").SFT  # STaR learns with it
-    for owner, update in {(owner, update) for owner in (kind, learner) for update in UPDATES if hasattr(owner, update)}:
-        monkeypatch.setattr(owner, update, traced(getattr(owner, update).__wrapped__))
-    monkeypatch.setattr(common, "generate", write)
+    monkeypatch.setattr(kind, "_improve", traced(kind._improve.__wrapped__))
+    monkeypatch.setattr(completions, "generate", write)
     options = {"grpo": {"kl_coef": 0.1}, "star": {"updates": 1}}.get(name, {})  # grpo tells its kl only where it counts
     algorithm = kind(env=make_text("tiny"), start=load_model(TINY), **options)
     _, metrics = algorithm.step(algorithm.init(jax.random.key(0)))

@@ -171,15 +171,14 @@ def check_fields(module: Any) -> None:
         if parameter.choices is not None and value not in parameter.choices:
             raise UsageError(f"{name} is '{value}'; choose one of: {', '.join(parameter.choices)}")
         if isinstance(value, numbers.Real):
-            if parameter.low is not None and not value >= parameter.low:
+            if parameter.low is not None and not float(value) >= parameter.low:
                 raise UsageError(f"{name} is {value}; it must be at least {parameter.low}")
-            if parameter.high is not None and not value <= parameter.high:
+            if parameter.high is not None and not float(value) <= parameter.high:
                 raise UsageError(f"{name} is {value}; it must be at most {parameter.high}")
 
 
-def parse(name: str, parameter: Parameter, text: str) -> Any:
-    """Reads ``text`` as the type of the default; raises UsageError naming the parameter."""
-    default = parameter.default
+def parse(name: str, default: Any, text: str) -> Any:
+    """Reads ``text`` as a value of the type of ``default``; raises UsageError that begins with ``name``."""
     lower = text.strip().lower()
     if isinstance(default, bool):
         if lower in ("true", "yes", "1", "on"):

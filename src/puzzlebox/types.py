@@ -347,7 +347,12 @@ class StartsFromRun(Protocol):
 
 @runtime_checkable
 class LanguageAlgorithm(Protocol):
-    """An `Algorithm` for language models; its step runs on the host. ``start``: the `LanguageModel` it begins with."""
+    """An `Algorithm` for language models; its step runs on the host. ``start``: the `LanguageModel` it begins with.
+
+    ``asks_a_person``: somebody at the terminal judges, who can answer one agent at a time and needs the screen.
+    ``check_rows`` raises UsageError for the first row of a file that cannot be learned from. ``listener`` is told of
+    the next update as a compiled program (`algorithms.language.fine_tuning.Listener`).
+    """
 
     @property
     def env(self) -> Task: ...
@@ -357,31 +362,14 @@ class LanguageAlgorithm(Protocol):
     def steps(self) -> int: ...
     @property
     def iteration_steps(self) -> int: ...
+    @property
+    def asks_a_person(self) -> bool: ...
+    @property
+    def listener(self) -> Any: ...
+    def check_rows(self) -> None: ...
     def init(self, key: Key) -> State: ...
     def step(self, state: State) -> tuple[State, Metrics]: ...
     def policy(self, state: State, greedy: bool = False) -> Any: ...
-
-
-@runtime_checkable
-class Writes(Protocol):
-    """A language algorithm that learns from completions it writes, of ``max_tokens`` at most; 0: what the task needs.
-
-    Who asks: `preflight`, since prompts must leave room for a completion.
-    """
-
-    @property
-    def max_tokens(self) -> int: ...
-
-
-@runtime_checkable
-class AsksPerson(Protocol):
-    """A language algorithm that lets a person judge where ``human`` is true. Who: online DPO.
-
-    Who asks: the trainer, which then saves every answer and leaves the terminal alone.
-    """
-
-    @property
-    def human(self) -> bool: ...
 
 
 class Example(NamedTuple):

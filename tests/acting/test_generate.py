@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from puzzlebox.acting.generate import LARGE, Sampling, bucket, choose, completions, cut, draw, generate, trim
+from puzzlebox.acting.generate import LARGE, Sampling, choose, completions, cut, draw, generate, trim
 from puzzlebox.acting.score import score
+from puzzlebox.data.packing import bucket
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Decoder, DecoderConfig
 from puzzlebox.nets.linear import add_lora, is_linear

@@ -51,7 +51,7 @@ CASES = [
     (symptoms.cut_off, {"completions__cut_off": 0.9}, {"completions__cut_off": 0.1}),
     (symptoms.empty_completions, {"completions__mean_length": 1.05}, {"completions__mean_length": 3.0}),
     (symptoms.chosen_falls, {"logps__chosen": -20 - 8 * RISE}, {"logps__chosen": -20 + RISE}),
-    (symptoms.clips_much, {"clip_ratio": 0.6}, {"clip_ratio": 0.1}),
+    (symptoms.clips_much, {"clip_fraction": 0.6}, {"clip_fraction": 0.1}),
 ]
 
 

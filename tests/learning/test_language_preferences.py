@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language import common, preferences
-from puzzlebox.algorithms.language.common import State
-from puzzlebox.algorithms.language.dpo import improve, log_probs
+from puzzlebox.algorithms.language.dpo import DPO
+from puzzlebox.algorithms.language.fine_tuning import State
+from puzzlebox.algorithms.language.preferences import improve, log_probs
+from puzzlebox.data.preferences import answer_rows
 from puzzlebox.envs.text import make_task
 from puzzlebox.ops.language_mdp import regularised_optimum, sequence_kl
 from puzzlebox.ops.preference_losses import dpo_loss
@@ -39,8 +40,8 @@ def test_the_policy_ends_at_the_exact_optimum(name):
     prompt = START.encode("=")
     first, second = np.triu_indices(len(texts), k=1)
     probability = 1 / (1 + np.exp(-(reward[first] - reward[second])))  # that the first one is preferred
-    rows = preferences.rows_of([prompt] * 2 * len(first), [ids[i] for i in first] + [ids[i] for i in second], START)
-    everything = preferences.rows_of([prompt] * len(texts), ids, START)
+    rows = answer_rows([prompt] * 2 * len(first), [ids[i] for i in first] + [ids[i] for i in second], START)
+    everything = answer_rows([prompt] * len(texts), ids, START)
     listed = eqx.filter_jit(lambda decoder: jax.nn.log_softmax(log_probs(decoder, everything, 8)))
     reference = listed(START.decoder)
     if name == "dpo":
@@ -49,17 +50,16 @@ def test_the_policy_ends_at_the_exact_optimum(name):
         loss = partial(ipo_population_loss, beta=BETA, probability=jnp.asarray(probability))
         goal = (1 / (1 + np.exp(reward[None] - reward[:, None]))).mean(axis=1)
     optimum = regularised_optimum(jnp.asarray(goal), reference, BETA).log_prob
-    frozen = common.frozen_part(START.decoder, 0, 1.0, "all")
-    transform = common.adamw(3e-3, 1.0, 10, 600)
-    state = common.begin(common.trained_part(START.decoder, 0, 1.0, "all", None), transform, jax.random.key(0))
+    algorithm = DPO(task, START, beta=BETA, learning_rate=3e-3, warmup=10, steps=600)
+    state = algorithm.init(jax.random.key(0))
 
     @eqx.filter_jit
     def step(state: State) -> State:
-        return improve(loss, BETA, transform, state, frozen, START.decoder, rows, 8)[0]
+        return improve(algorithm, loss, state, START.decoder, rows, 8)[0]
 
     away = float(sequence_kl(reference, optimum))
     for _ in range(600):
         state = step(state)
-    left = float(sequence_kl(listed(eqx.combine(state.params, frozen)), optimum))
+    left = float(sequence_kl(listed(algorithm.policy(state).decoder), optimum))
     assert away > 0.02
     assert left < away / 200

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from puzzlebox.data.packing import bucket
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.decoder import Cache, Decoder
 from puzzlebox.nets.linear import Linear, is_linear, merge_lora
@@ -288,11 +289,3 @@ def check_prompts(decoder: Decoder, prompts: Sequence[Sequence[int]], max_tokens
                 f"prompt {number} has {len(prompt)} tokens, and {max_tokens} more do not fit into the model's context "
                 f"of {context}; shorten it or generate at most {max(0, context - len(prompt))}"
             )
-
-
-def bucket(length: int) -> int:
-    """``length`` rounded up to 8, 16, 24, 32, 48, 64, 96, 128, …: few sizes, at most half of one wasted."""
-    size = 8
-    while size < length:
-        size += max(8, 1 << (size.bit_length() - 2))
-    return size

@@ -9,8 +9,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import bucket
 from puzzlebox.data.language_model import LanguageModel, Prompt
+from puzzlebox.data.packing import bucket, pad_rows
+from puzzlebox.data.preferences import Answers
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.nets.scorer import Scorer
 from puzzlebox.types import Array, Example, Task, TaskOfRows
@@ -34,9 +35,7 @@ class Judge(eqx.Module):
         scores: list[float] = []
         for first in range(0, len(texts), ROWS):
             part = texts[first : first + ROWS]
-            rows = np.full((ROWS, bucket(max(map(len, part)))), self.tokenizer.pad_id, np.int32)
-            for row, text in zip(rows, part, strict=False):
-                row[: len(text)] = text
+            rows = pad_rows(part, self.tokenizer.pad_id, bucket(max(map(len, part))), ROWS)
             last = np.array([len(text) - 1 for text in part] + [0] * (ROWS - len(part)))
             scores += np.asarray(score_at(self.scorer, jnp.asarray(rows), jnp.asarray(last)))[: len(part)].tolist()
         return scores
@@ -51,6 +50,13 @@ def score_at(scorer: Scorer, tokens: Array, place: Array) -> Array:
 def judged(task: Task, judge: Judge) -> Judged:
     """The task as ``judge`` rewards it; a file of rows stays one."""
     return JudgedRows(task, judge) if isinstance(task, TaskOfRows) else Judged(task, judge)
+
+
+def final_scores(scorer: Scorer, rows: Answers) -> Array:
+    """The score after the last token of every row, ``[B]``."""
+    tokens = jnp.concatenate([rows.observation[:, :1], rows.action], axis=1)
+    last = jnp.max(jnp.where(rows.mask, jnp.arange(1, tokens.shape[1]), 0), axis=1)
+    return score_at(scorer, tokens, last)
 
 
 class Judged:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from puzzlebox.acting.generate import bucket
+from puzzlebox.data.packing import bucket
 from puzzlebox.nets.decoder import Decoder
 from puzzlebox.types import Array
 

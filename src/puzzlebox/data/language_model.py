@@ -34,6 +34,21 @@ class LanguageModel(eqx.Module):
         """The token that ends an answer to this prompt."""
         return self.tokenizer.eos_id if isinstance(prompt, str) else self.tokenizer.turn_end_id
 
+    def encode_answered(self, prompt: Any, completion: Any) -> tuple[list[int], list[int]]:
+        """The token ids of a prompt and of the completion behind it, the latter with the token that ends it.
+
+        Each is a text or messages; the prompt may also be None. Where the completion is messages, only the words of the
+        last are written; what comes before is read. Without a prompt the text begins with the token that begins a
+        text, or ends one where there is no such token.
+        """
+        if not isinstance(completion, str):
+            messages = [*(prompt or ()), *completion]
+            prompt, completion = messages[:-1], messages[-1]["content"]
+        ids = self.encode(prompt) if prompt else []
+        if not ids:
+            ids = [self.tokenizer.eos_id if self.tokenizer.bos_id is None else self.tokenizer.bos_id]
+        return ids, [*self.tokenizer.encode(completion), self.end_id(prompt)]
+
     def decode(self, ids: list[int]) -> str:
         """The text of a completion, without the token that ended it."""
         return self.tokenizer.decode(ids)

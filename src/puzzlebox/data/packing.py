@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from puzzlebox.errors import UsageError
+from puzzlebox.types import Key
 
 
 class Written(NamedTuple):
@@ -96,3 +97,24 @@ def batch_indices(count: int, batch: int, iteration: int, seed: Sequence[int]) -
     passes = np.unique(places // count)
     orders = {p: np.random.default_rng([*seed, int(p)]).permutation(count) for p in passes}
     return np.array([orders[place // count][place % count] for place in places])
+
+
+def host_seed(key: Key) -> tuple[int, ...]:
+    """A seed for NumPy from a JAX key, for choices made on the host."""
+    return tuple(int(word) for word in np.asarray(jax.random.key_data(key)).ravel())
+
+
+def pad_rows(rows: Sequence[Sequence[int]], pad_id: int, length: int, count: int = 0) -> np.ndarray:
+    """Token ids beside each other, padded on the right: int32 ``[max(len(rows), count), length]``."""
+    padded = np.full((max(len(rows), count), length), pad_id, np.int32)
+    for row, ids in zip(padded, rows, strict=False):
+        row[: len(ids)] = ids
+    return padded
+
+
+def bucket(length: int) -> int:
+    """``length`` rounded up to 8, 16, 24, 32, 48, 64, 96, 128, …: few sizes, at most half of one wasted."""
+    size = 8
+    while size < length:
+        size += max(8, 1 << (size.bit_length() - 2))
+    return size

@@ -27,7 +27,7 @@ def configure(name: str, env: Any, options: dict[str, str]) -> Any:
     for key, text in options.items():
         if key not in fields:
             raise unknown(f"option of {name}", key, fields) if fields else UsageError(f"{name} has no options")
-        values[key] = parse(key, fields[key], text)
+        values[key] = parse(key, fields[key].default, text)
     env = replace(env, values)
     check_fields(env)
     return env

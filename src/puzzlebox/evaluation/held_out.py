@@ -20,12 +20,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import bucket
 from puzzlebox.acting.judge import Judge, score_at
+from puzzlebox.acting.pairs import find_pairs
 from puzzlebox.acting.score import score
-from puzzlebox.algorithms.language import common, preferences
 from puzzlebox.data.datasets import Row, pairs, read_text
 from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.packing import bucket, pad_rows
+from puzzlebox.data.preferences import answer_mask
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.stats.shares import interval
@@ -70,14 +71,11 @@ def judge_figures(judges: Sequence[Judge], algorithm: Any, count: int, seed: int
 
     The pairs are those of a file, or of completions that the starting model writes and the task's verifier judges.
     """
-    found = preferences.find_pairs(algorithm.env, algorithm.start, "test", count, 8, 1.0, seed, demonstrations=True)
+    found = find_pairs(algorithm.env, algorithm.start, "test", count, 8, 1.0, seed, demonstrations=True)
     order = np.random.default_rng(seed).permutation(len(found))[:count]
     pairs = [found[i] for i in order]
     texts = [pair.prompt + ids for pair in pairs for ids in (pair.chosen, pair.rejected)]
-    length = bucket(max(map(len, texts)))
-    rows = np.full((len(texts), length), algorithm.start.tokenizer.pad_id, np.int32)
-    for row, text in zip(rows, texts, strict=True):
-        row[: len(text)] = text
+    rows = pad_rows(texts, algorithm.start.tokenizer.pad_id, bucket(max(map(len, texts))))
     last = np.array([len(text) - 1 for text in texts])
     parts = [slice(i, i + ROWS) for i in range(0, len(texts), ROWS)]
     scores = np.array(
@@ -110,7 +108,7 @@ def preference_figures(
     models: Sequence[LanguageModel], start: LanguageModel, rows: Sequence[Row]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Which of two texts each model prefers: Δ ``[A, rows]`` and the figures."""
-    texts = [common.written(start, row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
+    texts = [start.encode_answered(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
     sums, _ = likelihoods([*models, start], texts)
     chosen, rejected = sums[:, 0::2], sums[:, 1::2]
     margin = (chosen - rejected)[:-1] - (chosen - rejected)[-1]
@@ -128,7 +126,7 @@ def preference_figures(
 def demonstration(model: LanguageModel, row: Row, window: int) -> list[Written]:
     """A prompt with its completion, or a plain text in windows."""
     prompt, completion = (row.prompt, row.completion) if row.text is None else ("", row.text)
-    read, written = common.written(model, prompt, completion)
+    read, written = model.encode_answered(prompt, completion)
     if not isinstance(row.text, str):
         return [(read, written)]
     ids = read + written
@@ -144,12 +142,9 @@ def likelihoods(models: Sequence[LanguageModel], texts: Sequence[Written]) -> tu
                 f"a held-out text has {longest} tokens, more than the model's context of {model.decoder.config.context}"
             )
     length = min(bucket(longest), min(model.decoder.config.context for model in models) + 1)
-    tokens = np.full((len(texts), length), models[0].tokenizer.pad_id, np.int32)
-    mask = np.zeros((len(texts), length - 1), bool)
-    for row, (prompt, written) in enumerate(texts):
-        end = len(prompt) + len(written)
-        tokens[row, :end] = prompt + written
-        mask[row, len(prompt) - 1 : end - 1] = True
+    prompts, answers = zip(*texts, strict=True)
+    tokens = pad_rows([prompt + answer for prompt, answer in texts], models[0].tokenizer.pad_id, length)
+    mask = answer_mask(prompts, answers, length - 1)
     return np.stack([log_probs(model, tokens, mask).sum(axis=1) for model in models]), mask.sum(axis=1)
 
 
@@ -203,12 +198,8 @@ def windows(model: LanguageModel, texts: Sequence[str], length: int) -> tuple[np
         left -= len(ids) - 1
         if left <= 0:
             break
-    tokens = np.full((len(rows), max(map(len, rows))), tokenizer.pad_id, np.int32)
-    mask = np.zeros((len(rows), tokens.shape[1] - 1), bool)
-    for i, row in enumerate(rows):
-        tokens[i, : len(row)] = row
-        mask[i, : len(row) - 1] = True
-    return tokens, mask
+    tokens = pad_rows(rows, tokenizer.pad_id, max(map(len, rows)))
+    return tokens, np.arange(tokens.shape[1] - 1) < np.array([len(row) - 1 for row in rows])[:, None]
 
 
 def held_out_lines(figures: dict[str, Any]) -> list[str]:

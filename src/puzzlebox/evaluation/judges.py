@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from puzzlebox.algorithms.language import common
+from puzzlebox.acting.completions import rewards_of
 from puzzlebox.data.language_model import Prompt
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.types import Example
@@ -67,7 +67,7 @@ def verifier(task: Any) -> Compare:
 
     if not verifies(task):
         raise UsageError("this task has no verifier; name another judge: --judge DIR_OF_A_REWARD_MODEL, or an address")
-    return by_score(lambda examples, texts: common.rewards(task, examples, texts))
+    return by_score(lambda examples, texts: rewards_of(task, examples, texts))
 
 
 def by_score(score: Callable[[Sequence[Example], Sequence[str]], list[float]]) -> Compare:

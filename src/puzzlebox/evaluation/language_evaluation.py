@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from puzzlebox.acting.completions import complete, rewards_of
 from puzzlebox.acting.generate import Sampling
 from puzzlebox.acting.judge import Judge, Judged
-from puzzlebox.algorithms.language import common
 from puzzlebox.data.language_model import LanguageModel, Prompt, printable
 from puzzlebox.data.text_worlds import make_text, skipped
 from puzzlebox.envs.text.task import few_shot
@@ -133,7 +133,7 @@ def judged(
         answers = answer(model, asked, task.max_tokens, samples, temperature, seed)
         verdicts = zip(repeated, answers, strict=True) if verifies(task) else ()
         correct.append([task.correct(e, text) for e, text in verdicts] or [False] * len(answers))
-        rewards.append(common.rewards(task, repeated, answers))
+        rewards.append(rewards_of(task, repeated, answers))
         texts.append([answers[i : i + samples] for i in range(0, len(answers), samples)])
     shape = (subject.num_agents, len(examples), samples)
     return np.array(correct, float).reshape(shape), np.array(rewards, float).reshape(shape), texts
@@ -159,10 +159,9 @@ def answer(
         part = list(prompts[i : i + at_once])
         full = part + part[:1] * (at_once - len(part)) if len(prompts) > at_once else part  # one shape, one program
         key = jax.random.fold_in(jax.random.key(seed), i)
-        _, written = common.experience(
-            model, full, key, max_tokens=max_tokens, sampling=Sampling(temperature), group=samples
-        )
-        texts += written[: len(part) * samples]
+        sampling = Sampling(temperature)
+        written = complete(model, full, key, max_tokens=max_tokens, sampling=sampling, group=samples)
+        texts += written.texts[: len(part) * samples]
     return texts
 
 

@@ -212,13 +212,11 @@ def unbalanced(wanted: float, desirable: float = 1.0, undesirable: float = 1.0) 
 
 def clips_much(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
     """Updates so large that most of them are cut."""
-    for name in ("clip_ratio", "clip_fraction"):
-        values = series(rows, name)
-        if values.size and ends(values)[1] > 0.4:
-            do = "lower --learning-rate, or make fewer passes (--num-epochs)"
-            share = ends(values)[1]
-            return [Finding("warning", "clipping", f"{share:.0%} of the updates are clipped", round(share, 4), do)]
-    return []
+    values = series(rows, "clip_fraction")
+    if not values.size or ends(values)[1] <= 0.4:
+        return []
+    share, do = ends(values)[1], "lower --learning-rate, or make fewer passes (--num-epochs)"
+    return [Finding("warning", "clipping", f"{share:.0%} of the updates are clipped", round(share, 4), do)]
 
 
 def options_without_effect(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:

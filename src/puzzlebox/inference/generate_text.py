@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from puzzlebox.acting.generate import Sampling, completions
-from puzzlebox.algorithms.language import common
+from puzzlebox.acting.completions import complete
+from puzzlebox.acting.generate import Sampling
 from puzzlebox.data.chat import read_template
 from puzzlebox.data.language_model import LanguageModel, Prompt, printable
 from puzzlebox.errors import UsageError
@@ -56,10 +56,9 @@ def generate(
     }
     key = jax.random.key(seed)
     began = time.perf_counter()
-    common.experience(language_model, [request], key, **settings, stop=[""])  # stops at once: this only compiles
+    complete(language_model, [request], key, **settings, stop=[""])  # stops at once: this only compiles
     compiled = time.perf_counter()
-    trajectory, texts = common.experience(language_model, [request], key, **settings, stop=stop)
-    written = completions(trajectory)
+    trajectory, texts, written = complete(language_model, [request], key, **settings, stop=stop)
     seconds = time.perf_counter() - compiled
     log_prob, mask = np.asarray(trajectory.log_prob), np.asarray(trajectory.mask)
     finished = np.any(trajectory.terminated, axis=1).tolist()

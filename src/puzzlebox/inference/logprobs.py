@@ -10,10 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import bucket
 from puzzlebox.acting.score import score
 from puzzlebox.data.dataset_files import read_utf8
 from puzzlebox.data.language_model import LanguageModel
+from puzzlebox.data.packing import bucket, pad_rows
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
 from puzzlebox.scale import backend
@@ -62,11 +62,9 @@ def score_texts(model: LanguageModel, tokens: list[list[int]]) -> list[list[floa
     for first in range(0, len(order), max(rows, 1)):
         some = order[first : first + rows]
         width = min(bucket(len(tokens[some[-1]])), model.decoder.config.context)
-        padded = np.full((rows, width), model.tokenizer.pad_id, np.int32)
-        mask = np.zeros((rows, width - 1), bool)
-        for row, i in enumerate(some):
-            padded[row, : len(tokens[i])] = tokens[i]
-            mask[row, : len(tokens[i]) - 1] = True
+        padded = pad_rows([tokens[i] for i in some], model.tokenizer.pad_id, width, rows)
+        lengths = np.array([len(tokens[i]) for i in some] + [0] * (rows - len(some)))
+        mask = np.arange(width - 1) < lengths[:, None] - 1
         log_prob = np.asarray(_score(model.decoder, jnp.asarray(padded), jnp.asarray(mask)))
         for row, i in enumerate(some):
             result[i] = [float(x) for x in log_prob[row, : len(tokens[i]) - 1]]

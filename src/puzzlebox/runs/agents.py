@@ -64,6 +64,10 @@ class Agents:
         """One key per agent: agent i of a run is the agent that its seed alone would give."""
         return jax.vmap(jax.random.key)(jnp.asarray(self.seeds, jnp.uint32))
 
+    @property
+    def asks_a_person(self) -> bool:
+        return False
+
     def start(self) -> State:
         """The state of all agents before training, leaves ``[A, ...]``."""
         return self.init(self.swept, self.keys)

@@ -68,9 +68,9 @@ def read_values(name: str, field: Parameter, value: Any) -> tuple[Any, list[floa
     """A hyper-parameter's (first) value, and the list of values if it is swept."""
     if isinstance(value, str):
         if isinstance(field.default, float) and "," in value:
-            value = [parse(name, field, part) for part in value.split(",")]
+            value = [parse(name, field.default, part) for part in value.split(",")]
         else:
-            value = parse(name, field, value)
+            value = parse(name, field.default, value)
     if isinstance(value, list | np.ndarray) and not isinstance(field.default, tuple):
         if not isinstance(field.default, float):
             raise UsageError(f"{name} cannot be swept in one program (it fixes shapes or code); train once per value")

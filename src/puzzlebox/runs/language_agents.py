@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from puzzlebox.types import AsksPerson, State
+from puzzlebox.types import State
 
 
 class LanguageAgents:
@@ -34,6 +34,11 @@ class LanguageAgents:
         arrays, rest = eqx.partition(self.algorithm.start, eqx.is_array)
         start = eqx.combine(jax.device_put(arrays, device), rest)
         return dataclasses.replace(self.algorithm, start=start), device
+
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether somebody at the terminal judges, who can answer one agent at a time and needs the screen."""
+        return self.algorithm.asks_a_person
 
     def start(self) -> State:
         return tuple(self._each(lambda i, algorithm: algorithm.init(jax.random.key(self.seeds[i]))))
@@ -70,11 +75,6 @@ class LanguageAgents:
             with jax.default_device(device):
                 return work(i, algorithm)
 
-        at_once = 1 if asks(self.algorithm) else min(self.num_agents, len(jax.devices()))
+        at_once = 1 if self.asks_a_person else min(self.num_agents, len(jax.devices()))
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(on_device, range(self.num_agents)))
-
-
-def asks(algorithm: Any) -> bool:
-    """Whether it asks a person in the terminal, who can answer one agent at a time and needs the screen."""
-    return isinstance(algorithm, AsksPerson) and algorithm.human

@@ -22,7 +22,7 @@ from puzzlebox.runs.build import build
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run, check_free, write_json
 from puzzlebox.runs.interrupt import interruptible
-from puzzlebox.runs.language_agents import LanguageAgents, asks
+from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
@@ -76,7 +76,7 @@ def train(
     network_of_start(agents.algorithm, env)
     if isinstance(agents, LanguageAgents):
         preflight.check(agents)
-        preflight.check_rows(agents)
+        agents.algorithm.check_rows()
     else:
         memory.check_state(agents)
     world = agents.algorithm.env
@@ -143,11 +143,11 @@ def _train(
     config = run.config
     total_steps, iteration_steps = config["steps"], agents.algorithm.iteration_steps
     iterations_per_point = max(1, total_steps // iteration_steps // POINTS)
-    if asks(agents.algorithm):  # a person's answers are kept as soon as they are learned
+    if agents.asks_a_person:  # a person's answers are kept as soon as they are learned
         iterations_per_point, checkpoint_every = 1, 0.0
     title = f"{config['algorithm']} on {config['env']}"
     with (
-        TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not asks(agents.algorithm)) as bar,
+        TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not agents.asks_a_person) as bar,
         interruptible() as interrupted,
         simulation(agents.algorithm.env),
     ):

@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language import common, preferences
-from puzzlebox.algorithms.language.dpo import DPO, improve
+from puzzlebox.acting.pairs import Memory
+from puzzlebox.algorithms.language.dpo import DPO
 from puzzlebox.algorithms.language.ipo import IPO
-from puzzlebox.algorithms.language.preferences import Memory
+from puzzlebox.algorithms.language.preferences import improve
+from puzzlebox.data.preferences import Answers, pair_rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
+from puzzlebox.fields import replace
 from puzzlebox.ops.preference_losses import dpo_loss, ipo_loss
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.pretrained import NEW, new_model
@@ -124,9 +126,9 @@ def test_log_probs_are_those_of_the_logits(algorithm, two_steps):
 def test_both_losses_by_hand_on_two_different_models(algorithm, per_token):
     """DPO, and IPO in both conventions, against formulas over log-probabilities from logits."""
     pairs, beta = algorithm.pairs(), 0.3
-    rows = preferences.pair_rows(pairs, START)
-    state, transform = algorithm.init(jax.random.key(0)), common.adamw(1e-3, 1.0)
-    frozen = common.frozen_part(START.decoder, 0, 1.0, "all")
+    rows = pair_rows(pairs, START)
+    algorithm = replace(algorithm, {"beta": beta})
+    state = algorithm.init(jax.random.key(0))
 
     def ratio(prompt, completion):
         models = (START.decoder, OTHER.decoder)
@@ -137,17 +139,17 @@ def test_both_losses_by_hand_on_two_different_models(algorithm, per_token):
     expected = {dpo_loss: np.log1p(np.exp(-beta * gap)).mean(), ipo_loss: ((gap - 1 / (2 * beta)) ** 2).mean()}
     for loss, value in expected.items():
         _, metrics = eqx.filter_jit(improve)(
-            partial(loss, beta=beta), beta, transform, state, frozen, OTHER.decoder, rows, 8, per_token=per_token
+            algorithm, partial(loss, beta=beta), state, OTHER.decoder, rows, 8, per_token=per_token
         )
         assert float(metrics["loss"]) == pytest.approx(value, rel=1e-4)
         assert float(metrics["rewards/margins"]) == pytest.approx(beta * gap.mean(), rel=1e-3, abs=1e-5)
 
 
 def test_padding_changes_nothing(algorithm):
-    rows = preferences.pair_rows(algorithm.pairs(), START)
+    rows = pair_rows(algorithm.pairs(), START)
     widen = partial(np.pad, pad_width=((0, 0), (0, 8)))
     tokens = (widen(x, constant_values=7) for x in (rows.observation, rows.action))
-    wider = preferences.Answers(*tokens, widen(rows.mask))
+    wider = Answers(*tokens, widen(rows.mask))
     state = algorithm.init(jax.random.key(0))
     (a, first), (b, second) = algorithm._improve(state, rows, 8), algorithm._improve(state, wider, 8)
     for name, value in first.items():
@@ -157,12 +159,10 @@ def test_padding_changes_nothing(algorithm):
 
 
 def test_pairs_that_do_not_count_teach_nothing(algorithm):
-    rows = preferences.pair_rows(algorithm.pairs(), START)
-    state, frozen = algorithm.init(jax.random.key(0)), common.frozen_part(START.decoder, 0, 1.0, "all")
-    counts = jnp.zeros(3, bool)
-    after, metrics = eqx.filter_jit(improve)(
-        partial(dpo_loss, beta=0.1), 0.1, common.adamw(1e-2, 1.0), state, frozen, OTHER.decoder, rows, 8, counts
-    )
+    rows = pair_rows(algorithm.pairs(), START)
+    state, counts = algorithm.init(jax.random.key(0)), jnp.zeros(3, bool)
+    loss = partial(dpo_loss, beta=algorithm.beta)
+    after, metrics = eqx.filter_jit(improve)(algorithm, loss, state, OTHER.decoder, rows, 8, counts)
     assert float(metrics["loss"]) == 0.0
     assert same(state.params, after.params)
 

@@ -7,7 +7,7 @@ import pytest
 
 from hand_gradients import MASK, NOISE, PARAMS, REWARD, START, batch, check_gradient, log_probs
 from puzzlebox.acting.score import widths
-from puzzlebox.algorithms.language.common import begin
+from puzzlebox.algorithms.language.fine_tuning import begin
 from puzzlebox.algorithms.language.grpo import GRPO
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import UsageError
@@ -32,7 +32,7 @@ def improved(log_prob, reward=REWARD, **options):
     algorithm = GRPO(
         make_task("tiny"), START, num_prompts=2, group_size=2, learning_rate=1e-3, max_grad_norm=1e6, **options
     )
-    state = begin(PARAMS, algorithm._optimiser(), jax.random.key(0))
+    state = begin(PARAMS, algorithm.transform(), jax.random.key(0))
     return algorithm._improve(state, batch(log_prob, reward), widths(MASK), jax.random.key(1))
 
 
@@ -49,7 +49,7 @@ def test_every_recipe_has_the_gradient_of_its_paper(name):
     state, metrics = improved(old, **options)
     check_gradient(state, np.where(stopped, 0.0, -ratio * advantage / divisor))
     outside = ((ratio < low) | (ratio > high))[MASK]
-    np.testing.assert_allclose(metrics["clip_ratio"], outside.mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["clip_fraction"], outside.mean(), rtol=1e-5)
     assert 0 < (stopped & MASK).sum() < MASK.sum()  # both cases are there
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language import common
+from puzzlebox.algorithms.language.fine_tuning import LoRA
 from puzzlebox.algorithms.language.kto import KTO
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import PuzzleboxError
@@ -62,8 +62,8 @@ def test_a_model_that_is_its_reference_has_half_of_every_weight(algorithm):
 def test_the_loss_by_hand_where_policy_and_reference_differ(algorithm, swapped, monkeypatch):
     """Rows in their own order; z from each completion behind the prompt of the row before it."""
     order = [1, 0, 2] if swapped else [0, 1, 2]
-    monkeypatch.setattr("puzzlebox.algorithms.language.kto.batch_indices", lambda *_: np.array(order))
-    params = common.trained_part(OTHER.decoder, 0, 1.0, "all", jax.random.key(0))
+    monkeypatch.setattr("puzzlebox.algorithms.language.preferences.batch_indices", lambda *_: np.array(order))
+    params = LoRA().trained(OTHER.decoder, jax.random.key(0))
     _, metrics = algorithm.step(algorithm.init(jax.random.key(0))._replace(params=jax.tree.map(jnp.copy, params)))
     labels = algorithm.labels()
     labels = [labels[i] for i in order]

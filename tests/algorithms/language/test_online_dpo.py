@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ask, ranked
+from puzzlebox.acting.ask import ask
+from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ranked
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model

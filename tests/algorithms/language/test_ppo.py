@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from puzzlebox.acting.completions import complete
 from puzzlebox.acting.generate import Sampling
-from puzzlebox.algorithms.language import common
-from puzzlebox.algorithms.language.ppo import PPO, advantages, shaped_reward
+from puzzlebox.algorithms.language.ppo import PPO, shaped_reward
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import UsageError
+from puzzlebox.ops.token_returns import token_gae
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.build import load_model
 from puzzlebox.types import Trajectory
@@ -48,6 +49,11 @@ def loop(reward, value, mask, discount, trace):
     return result
 
 
+def estimates(trajectory, value, discount, trace):
+    ended = trajectory.terminated | trajectory.truncated
+    return token_gae(trajectory.reward, value, ended, trajectory.mask, discount, trace)
+
+
 def test_advantages_are_those_of_a_loop_over_the_chosen_tokens():
     rng = np.random.default_rng(0)
     mask = np.zeros((5, 9), bool)
@@ -58,7 +64,7 @@ def test_advantages_are_those_of_a_loop_over_the_chosen_tokens():
     mask[4, 0:9] = True
     reward, value = rng.normal(size=(2, 5, 9)).astype(np.float32)
     for discount, trace in ((1.0, 0.95), (0.9, 0.5), (1.0, 0.0), (1.0, 1.0)):
-        ours = advantages(rows(mask, reward, reward), jnp.array(value), discount, trace)
+        ours = estimates(rows(mask, reward, reward), jnp.array(value), discount, trace)
         hand = [loop(*row, discount, trace) for row in zip(reward, value, mask, strict=True)]
         np.testing.assert_allclose(ours, hand, rtol=1e-4, atol=1e-5)
 
@@ -66,13 +72,13 @@ def test_advantages_are_those_of_a_loop_over_the_chosen_tokens():
 def test_nothing_beyond_the_mask_reaches_an_advantage_and_a_cut_off_end_is_an_end():
     mask = [[False, True, True, False, False]]
     reward, value = np.float32([[0, 1, 2, 0, 0]]), np.float32([[9, 3, 5, 7, 7]])
-    plain = advantages(rows(mask, reward, reward), jnp.array(value), 1.0, 0.95)
+    plain = estimates(rows(mask, reward, reward), jnp.array(value), 1.0, 0.95)
     noise = jnp.array([[1e3, 3, 5, -1e3, 1e3]])
     np.testing.assert_array_equal(
-        plain, advantages(rows(mask, reward + noise * ~np.array(mask), reward), noise, 1, 0.95)
+        plain, estimates(rows(mask, reward + noise * ~np.array(mask), reward), noise, 1, 0.95)
     )
     np.testing.assert_array_equal(
-        plain, advantages(rows(mask, reward, reward, truncated=True), jnp.array(value), 1, 0.95)
+        plain, estimates(rows(mask, reward, reward, truncated=True), jnp.array(value), 1, 0.95)
     )
     np.testing.assert_allclose(plain, [[0, 1 + 5 - 3 + 0.95 * (2 - 5), 2 - 5, 0, 0]], rtol=1e-6)
 
@@ -89,7 +95,7 @@ def test_every_token_pays_for_its_divergence_and_the_verdict_comes_with_the_last
 
 
 def test_a_new_value_function_says_zero(first):
-    critic = eqx.combine(first[0].params[1], ALGORITHM._frozen()[1])
+    critic = eqx.combine(first[0].params.critic, ALGORITHM.frozen().critic)
     np.testing.assert_array_equal(critic(jnp.zeros((2, 3), int)), 0.0)
 
 
@@ -111,7 +117,7 @@ def test_policy_and_value_function_have_moved_and_the_start_has_not(first):
 
 def test_what_was_sampled_is_as_likely_to_the_trainer(first):
     model = ALGORITHM.policy(first[1])
-    trajectory, _ = common.experience(model, ["="] * 8, jax.random.key(1), max_tokens=4, sampling=Sampling(0.7))
+    trajectory = complete(model, ["="] * 8, jax.random.key(1), max_tokens=4, sampling=Sampling(0.7)).trajectory
     log_prob, _ = eqx.filter_jit(ALGORITHM._score)(model.decoder, trajectory)
     np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=1e-4)
 

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 
 from hand_gradients import MASK, PARAMS, REWARD, START, batch, check_gradient, log_probs
-from puzzlebox.algorithms.language import common
-from puzzlebox.algorithms.language.common import begin
+from puzzlebox.acting.completions import rewards_of
+from puzzlebox.algorithms.language.fine_tuning import begin
 from puzzlebox.algorithms.language.remax import ReMax
 from puzzlebox.envs.text import make_task
 from puzzlebox.types import Trajectory
@@ -16,7 +16,7 @@ from puzzlebox.types import Trajectory
 
 def improve(trajectory, baseline, **options):
     algorithm = ReMax(make_task("tiny"), START, max_grad_norm=1e6, **options)
-    state = begin(PARAMS, algorithm._optimiser(), jax.random.key(0))
+    state = begin(PARAMS, algorithm.transform(), jax.random.key(0))
     return algorithm._improve(state, trajectory, jnp.asarray(baseline, jnp.float32))
 
 
@@ -74,6 +74,6 @@ def test_the_baseline_is_what_the_greedy_completion_earns(monkeypatch):
         padded = jnp.array([tokens + [0] * (16 - len(tokens))])
         tokens.append(int(likeliest(padded)[len(tokens) - 1]))
     text = model.decode(tokens[len(prompt) :])
-    expected = common.rewards(algorithm.env, algorithm.env.examples("train", 1, 0), [text])
+    expected = rewards_of(algorithm.env, algorithm.env.examples("train", 1, 0), [text])
     np.testing.assert_allclose(seen["baseline"], expected * 4, rtol=1e-6)
     assert metrics["reward_greedy"] == np.float32(expected[0])

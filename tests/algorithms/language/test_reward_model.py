@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.algorithms.language import preferences
-from puzzlebox.algorithms.language.preferences import Pair
-from puzzlebox.algorithms.language.reward_model import RewardModel, final_scores
+from puzzlebox.acting.judge import final_scores
+from puzzlebox.algorithms.language.reward_model import RewardModel
+from puzzlebox.data.preferences import Pair, answer_rows, pair_rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.nets.scorer import Scorer
 from puzzlebox.runs.build import load_model
@@ -49,10 +49,8 @@ def test_a_new_head_scores_nothing_so_the_loss_is_ln_2(trained):
 
 def test_rankings_are_learned(trained):
     algorithm, state, history = trained
-    assert len(algorithm.pairs("train", 1, 0)) == 1 + 6
+    assert len(algorithm.pairs(demonstrations=True)) == 1 + 6
     assert history[-1]["rewards/accuracies"] == 1.0
-    right = algorithm.judge_accuracy(state, 5, 0)
-    assert right.tolist() == [1] * 5
     scores = algorithm.policy(state)(["Hi"] * 4 + ["2+2="] * 2, ["D", "C", "A", "B", "4", "5"])
     assert scores[:4] == sorted(scores[:4], reverse=True)
     assert scores[4] > scores[5]
@@ -61,7 +59,7 @@ def test_rankings_are_learned(trained):
 def test_the_score_is_the_one_after_the_last_token(trained):
     algorithm, state, _ = trained
     scorer = algorithm.policy(state).scorer
-    rows = preferences.rows_of([[1, 2], [3]], [[4, 5, 6], [7, 8]], START)
+    rows = answer_rows([[1, 2], [3]], [[4, 5, 6], [7, 8]], START)
     everything = np.asarray(scorer(jnp.array([[1, 2, 4, 5, 6], [3, 7, 8, 0, 0]])))
     np.testing.assert_allclose(final_scores(scorer, rows), [everything[0, 4], everything[1, 2]], atol=1e-5)
 
@@ -69,8 +67,8 @@ def test_the_score_is_the_one_after_the_last_token(trained):
 def test_a_trained_judge_reads_texts_as_training_did(trained):
     algorithm, state, _ = trained
     judge = algorithm.policy(state)
-    pairs = algorithm.pairs("train", 1, 0)[:1]
-    on_tokens = final_scores(judge.scorer, preferences.pair_rows(pairs, START))
+    pairs = algorithm.pairs(demonstrations=True)[:1]
+    on_tokens = final_scores(judge.scorer, pair_rows(pairs, START))
     np.testing.assert_allclose(judge(["2+2="] * 2, ["4", "5"]), on_tokens, atol=1e-5)
 
 
@@ -80,11 +78,11 @@ def test_the_margin_and_the_centring_term_by_hand(task):
     start = Scorer(START.decoder, head)
     params = algorithm.init(jax.random.key(0)).params
     pairs = [Pair([1], [2, 3], [4]), Pair([5], [6], [7, 8, 9])]
-    rows = preferences.pair_rows(pairs, START)
+    rows = pair_rows(pairs, START)
     margins = np.array([0.0, 1.5])
     better, worse = np.split(np.asarray(final_scores(start, rows), np.float64), 2)
     loss = np.log1p(np.exp(-(better - worse - margins))).mean()
-    total, metrics = algorithm._loss(Scorer(params.decoder, head), algorithm._frozen(), rows, jnp.asarray(margins))
+    total, metrics = algorithm._loss(Scorer(params.decoder, head), algorithm.frozen(), rows, jnp.asarray(margins))
     assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-5)
     assert float(total) == pytest.approx(loss + 0.5 * np.square(better + worse).mean(), rel=1e-5)
 

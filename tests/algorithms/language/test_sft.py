@@ -74,13 +74,13 @@ def test_packed_rows_teach_what_separate_rows_teach(task, packed):
     _, state, _, metrics = packed
     separate = made(task, packing=False)
     _, figures = separate.step(jax.tree.map(jnp.copy, state))
-    assert len(separate._rows().mask) == 3 > len(packed[0]._rows().mask)
+    assert len(separate.rows().mask) == 3 > len(packed[0].rows().mask)
     assert float(figures["loss"]) == pytest.approx(float(metrics["loss"]), rel=1e-5)
     assert float(figures["grad_norm"]) == pytest.approx(float(metrics["grad_norm"]), rel=1e-4)
 
 
 def test_a_row_counts_the_completion_and_the_token_that_ends_it(task):
-    rows: Rows = made(task, packing=False)._rows()
+    rows: Rows = made(task, packing=False).rows()
     learned = [
         START.tokenizer.decode(row[mask][:-1].tolist()) for row, mask in zip(rows.action, rows.mask, strict=True)
     ]
@@ -94,7 +94,7 @@ def test_of_a_conversation_the_last_words_and_their_end_are_learned(tmp_path):
     model = LanguageModel(START.decoder, START.tokenizer.with_chat_template(template))
     said = [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 2, "abcd", strict=True)]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": said[:1], "completion": said[1:]}))
-    rows = SFT(make_text(str(tmp_path / "rows.jsonl")), model, num_examples=1, batch_size=1)._rows()
+    rows = SFT(make_text(str(tmp_path / "rows.jsonl")), model, num_examples=1, batch_size=1).rows()
     (learned,) = (row[mask] for row, mask in zip(rows.action, rows.mask, strict=True))
     (read,) = (row[~mask] for row, mask in zip(rows.action, rows.mask, strict=True))
     assert learned.tolist() == [*model.tokenizer.encode("d"), model.tokenizer.turn_end_id]
@@ -125,7 +125,7 @@ def test_a_long_text_goes_on_in_further_rows_and_loses_no_token(tmp_path, packin
     text = "".join(chr(97 + i % 26) for i in range(1000))
     (tmp_path / "book.txt").write_text(text)
     algorithm = SFT(make_text(str(tmp_path / "book.txt")), START, length=64, packing=packing)
-    rows = algorithm._rows()
+    rows = algorithm.rows()
     eos = START.tokenizer.eos_id
     assert rows.mask.shape == (16, 64)  # 1000 tokens and the one that ends them: 15 full rows and one of 41
     assert sorted(rows.mask.sum(axis=1)) == [41] + [64] * 15
@@ -141,13 +141,13 @@ def test_texts_share_rows_and_never_see_each_other(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     task = make_text(str(tmp_path / "rows.jsonl"))
     task._splits["train"] = list(task.dataset.rows)
-    rows = SFT(task, START, length=100)._rows()
+    rows = SFT(task, START, length=100).rows()
     assert learned_tokens(rows) == sorted([*"".join(texts).encode(), *[START.tokenizer.eos_id] * 4])
     assert rows.mask.shape == (4, 100)
     for observation, segments in zip(rows.observation, rows.segments, strict=True):
         for number in range(1, segments.max() + 1):
             assert len({*observation[segments == number].tolist()} - {START.tokenizer.eos_id}) == 1
-    length = SFT(task, START)._rows().mask.shape[1]
+    length = SFT(task, START).rows().mask.shape[1]
     assert length == 128 == START.decoder.config.context  # the context is shorter than the longest text
 
 
@@ -155,7 +155,7 @@ def test_a_file_gives_each_row_once(tmp_path):
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"text {i}"}) for i in range(40)))
     task = make_text(str(tmp_path / "rows.jsonl"))
     for count in (3, 1000):
-        rows = SFT(task, START, num_examples=count)._rows()
+        rows = SFT(task, START, num_examples=count).rows()
         assert (rows.action[rows.mask] == START.tokenizer.eos_id).sum() == len(task.rows("train"))
 
 
@@ -170,7 +170,7 @@ def test_a_file_gives_each_row_once(tmp_path):
 def test_a_demonstration_that_is_too_long_is_named(tmp_path, length, message):
     (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a" * 100, "completion": "b" * 49}))
     with pytest.raises(UsageError, match=message):
-        SFT(make_text(str(tmp_path / "rows.jsonl")), START, length=length)._rows()
+        SFT(make_text(str(tmp_path / "rows.jsonl")), START, length=length).rows()
 
 
 def test_a_task_without_demonstrations_is_refused():

@@ -11,6 +11,7 @@ from puzzlebox.envs import make
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.platformer import physics, world
 from puzzlebox.envs.platformer.levels import LENGTH, MAPS, NOWHERE, read_level
+from puzzlebox.envs.platformer.state import enemies_at
 from puzzlebox.envs.six_terms import TERMS
 from puzzlebox.errors import UsageError
 

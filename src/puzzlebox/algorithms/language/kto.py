@@ -11,69 +11,40 @@ verdict of their own, such as a file of preferences, give one good and one bad c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import optax
 
-from puzzlebox.algorithms.language import common, preferences
-from puzzlebox.algorithms.language.common import State
-from puzzlebox.algorithms.language.dpo import log_probs
-from puzzlebox.algorithms.language.preferences import Answers, Label, Memory
-from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.data.packing import batch_indices
+from puzzlebox.acting.pairs import find_labels
+from puzzlebox.algorithms.language.fine_tuning import State, gradient_step, update
+from puzzlebox.algorithms.language.preferences import JudgedData, log_probs
+from puzzlebox.data.preferences import Answers, Label, answer_rows, longest_answer
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.fields import check_fields, param
+from puzzlebox.fields import param
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.preference_losses import kto_baseline, kto_loss
-from puzzlebox.types import Array, Key, Metrics
+from puzzlebox.types import Array, Metrics
 
 
-class KTO(eqx.Module):
+class KTO(JudgedData):
     """Learns from completions that are each said to be wanted or not."""
 
-    env: Any
-    start: LanguageModel
-    model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
-    steps: int = param(300, "gradient steps of the whole training", low=1)
+    kinds: ClassVar[tuple[str, ...]] = ("label", "preference", "ranking")
+
     batch_size: int = param(32, "completions per gradient step", low=2)
     beta: float = param(0.1, "β, how strongly the reference holds the policy", low=1e-6)
     desirable_weight: float = param(1.0, "weight of the wanted completions", low=0.0)
     undesirable_weight: float = param(1.0, "weight of the unwanted ones", low=0.0)
-    num_prompts: int = param(500, "problems of a task that are answered and judged (a file gives all it has)", low=1)
-    num_samples: int = param(8, "completions of each problem by the starting model", low=1)
-    temperature: float = param(1.0, "of those completions", low=1e-3)
-    learning_rate: float = param(1e-6, "Adam's step size", low=0.0)
-    warmup: int = param(10, "updates over which the step size rises", low=0)
-    anneal: bool = param(True, "let the step size fall to zero")
-    max_grad_norm: float = param(1.0, "gradients longer than this are shortened to it", low=0.0)
-    lora_rank: int = param(0, "rank of the adapters; 0 trains every weight", low=0)
-    lora_alpha: float = param(32.0, "adapters are scaled by alpha / rank", low=0.0)
-    lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
-    memory: Memory = eqx.field(default_factory=Memory, static=True, repr=False)
-
-    def __check_init__(self):
-        check_fields(self)
-        preferences.check_source(self.env, ("label", "preference", "ranking"))
-
-    @property
-    def iteration_steps(self) -> int:
-        return 1
-
-    def init(self, key: Key) -> State:
-        params = common.trained_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets, key)
-        return common.begin(params, self._optimiser(), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         labels = self.labels()
-        chosen = batch_indices(len(labels), self.batch_size, int(state.iteration), common.host_seed(state.key))
-        batch = [labels[i] for i in chosen]
+        batch = self.batch(labels, state)
         prompts, texts = [label.prompt for label in batch], [label.completion for label in batch]
         # the second half of the rows: every completion behind the prompt of the row before it
-        rows = preferences.rows_of(prompts * 2, texts + texts[1:] + texts[:1], self.start)
+        rows = answer_rows(prompts * 2, texts + texts[1:] + texts[:1], self.start)
         wanted = jnp.array([label.wanted for label in batch])
-        state, metrics = self._improve(state, rows, wanted, preferences.most_masked(rows))
+        state, metrics = self._improve(state, rows, wanted, longest_answer(rows))
         good = sum(label.wanted for label in labels)
         # TRL's advice: between 1 and 4/3
         metrics["weight_balance"] = jnp.float32(
@@ -81,13 +52,10 @@ class KTO(eqx.Module):
         )
         return state, metrics
 
-    def policy(self, state: State, greedy: bool = False) -> LanguageModel:
-        return LanguageModel(eqx.combine(state.params, self._frozen()), self.start.tokenizer)
-
     def labels(self) -> list[Label]:
-        """What is learned from; found once."""
+        """What is learned from; found once. Raises PuzzleboxError where all is wanted, or nothing."""
         settings = (self.num_prompts, self.num_samples, self.temperature)
-        found = self.memory.get(settings, lambda: preferences.find_labels(self.env, self.start, "train", *settings))
+        found = self.memory.get(settings, lambda: find_labels(self.env, self.start, "train", *settings))
         if len({label.wanted for label in found}) == 1:
             raise PuzzleboxError(
                 f"all {len(found)} completions are {'wanted' if found[0].wanted else 'unwanted'}; kto learns from both "
@@ -95,15 +63,9 @@ class KTO(eqx.Module):
             )
         return found
 
-    def _frozen(self) -> Any:
-        return common.frozen_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets)
-
-    def _optimiser(self) -> optax.GradientTransformation:
-        return common.adamw(self.learning_rate, self.max_grad_norm, self.warmup, self.steps if self.anneal else None)
-
-    @eqx.filter_jit
+    @update
     def _improve(self, state: State, rows: Answers, wanted: Array, count: int) -> tuple[State, Metrics]:
-        frozen, reference = self._frozen(), log_probs(self.start.decoder, rows, count)
+        frozen, reference = self.frozen(), log_probs(self.start.decoder, rows, count)
 
         def objective(params: Any) -> tuple[Array, Metrics]:
             log_prob = log_probs(eqx.combine(params, frozen), rows, count)
@@ -118,5 +80,4 @@ class KTO(eqx.Module):
             metrics |= {"logps/rejected": masked_mean(own_log_prob, ~wanted)}
             return losses.mean(), metrics
 
-        params, optimiser, metrics = common.gradient_step(objective, self._optimiser(), state.params, state.optimiser)
-        return State(params, optimiser, state.key, state.iteration + 1), metrics
+        return gradient_step(objective, self.transform(), state)

@@ -1,223 +1,132 @@
-"""Where judged completions come from, as token ids: a file of rows, or a verifier that judges what a model samples.
+"""Algorithms that learn from judged completions: those of a file, or those that the starting model writes once.
 
-A file of preferences or rankings says which completion is better. A task with a verifier says it of completions that
-the starting model writes: of each problem's completions the best goes with the worst, the second best with the second
-worst, and so on, as long as their rewards differ. What was sampled keeps its tokens.
+Also the objective that DPO, IPO, SPIN and Online DPO share: what the chosen completion gains on the reference, against
+what the rejected one gains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-import jax
-import numpy as np
+import equinox as eqx
+import jax.numpy as jnp
+import optax
 
-from puzzlebox.acting.generate import Sampling, bucket, completions
-from puzzlebox.algorithms.language import common
-from puzzlebox.data import datasets
-from puzzlebox.data.dataset_rows import Row
-from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.envs.text.task import Example
-from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.acting.pairs import Memory, check_source, find_pairs
+from puzzlebox.acting.score import score
+from puzzlebox.algorithms.language.fine_tuning import Adam, FineTuning, State, gradient_step, update
+from puzzlebox.data.packing import batch_indices, host_seed
+from puzzlebox.data.preferences import Answers, Pair, longest_answer, pair_rows
+from puzzlebox.fields import param, part
+from puzzlebox.nets.decoder import Decoder
+from puzzlebox.ops.masks import masked_mean
+from puzzlebox.ops.preference_losses import preference_metrics
+from puzzlebox.types import Array, Metrics
 
-PROMPTS_AT_ONCE = 32
-
-
-class Pair(NamedTuple):
-    """Two completions of one prompt as token ids, each with the token that ends it; ``margin``: how much better."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-    margin: float = 0.0
+PairLoss = Callable[[Array, Array], Array]  # log-ratios of chosen and rejected [B] -> loss [B]
 
 
-class Label(NamedTuple):
-    """One completion as token ids, and whether it is ``wanted``."""
+class JudgedData(FineTuning):
+    """Batches of judged completions, in a new order in every pass."""
 
-    prompt: list[int]
-    completion: list[int]
-    wanted: bool
+    kinds: ClassVar[tuple[str, ...]] = ("preference", "ranking")  # of files that say what is better
 
+    steps: int = param(300, "gradient steps of the whole training", low=1)
+    batch_size: int = param(16, "pairs per gradient step", low=1)
+    num_prompts: int = param(500, "problems of a task that are answered and judged (a file gives all it has)", low=1)
+    num_samples: int = param(8, "completions of each problem by the starting model", low=1)
+    temperature: float = param(1.0, "of those completions", low=1e-3)
+    optimiser: Adam = part(Adam, warmup=10)
+    anneal: bool = param(True, "let the step size fall to zero")
+    memory: Memory = eqx.field(default_factory=Memory, static=True, repr=False)
 
-class Answers(NamedTuple):
-    """One prompt with its completion a row, padded on the right; leaves ``[B, T]`` as in `Trajectory`."""
+    def __check_init__(self):
+        check_source(self.env, self.kinds)
 
-    observation: Any
-    action: Any
-    mask: Any
+    def transform(self) -> optax.GradientTransformation:
+        return self.optimiser.transform(anneal_over=self.steps if self.anneal else None)
 
+    def pairs(self, split: str = "train", demonstrations: bool = False) -> list[Pair]:
+        """All pairs of a file, or those made of a task's problems; found once."""
+        settings = (split, self.num_prompts, self.num_samples, self.temperature, 0, demonstrations)
+        return self.memory.get(settings, lambda: find_pairs(self.env, self.start, *settings))
 
-class Memory:
-    """What was found once. All are equal, because no compiled program depends on it."""
-
-    def __init__(self) -> None:
-        self._found: dict[Any, Any] = {}
-
-    def get(self, name: Any, find: Callable[[], Any]) -> Any:
-        if name not in self._found:
-            self._found[name] = find()
-        return self._found[name]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Memory)
-
-    def __hash__(self) -> int:
-        return 0
+    def batch(self, items: list[Any], state: Any) -> list[Any]:
+        """Those of ``items`` that this iteration learns from."""
+        chosen = batch_indices(len(items), self.batch_size, int(state.iteration), host_seed(state.key))
+        return [items[i] for i in chosen]
 
 
-class Sampled(NamedTuple):
-    """Completions of one problem, best first, with their rewards and verdicts."""
+class PairwisePreferences(JudgedData):
+    """One gradient step on a batch of pairs. What differs between the algorithms is the loss of a pair's gap."""
 
-    prompt: list[int]
-    completions: list[list[int]]
-    rewards: list[float]
-    correct: list[bool]
+    beta: float = param(0.1, "β, how strongly the reference holds the policy", low=1e-6)
+    num_samples: int = param(8, "completions of each problem by the starting model", low=2)
+
+    def step(self, state: State) -> tuple[State, Metrics]:
+        rows = pair_rows(self.batch(self.pairs(), state), self.start)
+        return self._improve(state, rows, longest_answer(rows))
+
+    @update
+    def _improve(self, state: State, rows: Answers, count: int) -> tuple[State, Metrics]:
+        return improve(self, self.pair_loss, state, self.start.decoder, rows, count, per_token=self.per_token)
+
+    @property
+    def per_token(self) -> bool:
+        """Whether a completion's log-ratio is the mean over its tokens, not their sum."""
+        return False
+
+    @abc.abstractmethod
+    def pair_loss(self, chosen: Array, rejected: Array) -> Array:
+        """The loss of every pair ``[B]``, from log π/π_ref of its chosen and its rejected completion ``[B]``, nats."""
 
 
-def check_source(env: Any, kinds: Sequence[str]) -> None:
-    """Raises UsageError unless the task is a file of one of ``kinds`` or can judge completions."""
-    if getattr(env, "kind", None) in kinds:
-        return
-    try:
-        example = env.examples("train", 1, 0)[0]
-        env.correct(example, "")
-    except UsageError as error:
-        raise UsageError(f"{error}; or give a file of {' or '.join(kinds)} data" if kinds else str(error)) from None
+def improve(
+    algorithm: Any,
+    loss: PairLoss,
+    state: Any,
+    reference: Decoder,
+    rows: Answers,
+    count: int,
+    counts: Array | None = None,
+    per_token: bool = False,
+) -> tuple[Any, Metrics]:
+    """One gradient step on the mean of ``loss`` over pairs: rows ``[2 B, T]``, chosen ones first.
 
-
-def find_pairs(
-    env: Any,
-    model: LanguageModel,
-    split: str,
-    num_prompts: int,
-    num_samples: int,
-    temperature: float,
-    seed: int = 0,
-    demonstrations: bool = False,
-) -> list[Pair]:
-    """All pairs of a file's split, or those of ``num_prompts`` problems with ``num_samples`` completions by ``model``.
-
-    With ``demonstrations`` the task's own completion is one more candidate. Raises PuzzleboxError when no two
-    completions of any problem differ in reward.
+    ``algorithm`` gives β, the optimiser and what is frozen; ``reference`` is the model on which a completion gains.
+    ``count``: tokens of the longest completion (see `score`). Pairs where ``counts [B]`` is False teach nothing. With
+    ``per_token`` a log-ratio is the mean over the completion's tokens, otherwise their sum.
     """
-    if getattr(env, "kind", None) in ("preference", "ranking"):
-        rows = env.rows(split)
-        found = [pair for row in rows for pair in (datasets.pairs(row) if row.completions else [row])]
-        return [_pair(model, row) for row in found]
-    pairs = []
-    for sampled in sample(env, model, split, num_prompts, num_samples, temperature, seed, demonstrations):
-        ranked = list(zip(sampled.completions, sampled.rewards, strict=True))
-        for (better, high), (worse, low) in zip(ranked[: len(ranked) // 2], ranked[::-1], strict=False):
-            if high > low:
-                pairs.append(Pair(sampled.prompt, better, worse, high - low))
-    if not pairs:
-        raise PuzzleboxError(
-            f"in {num_prompts} problems no two of the starting model's {num_samples} completions differ in reward; "
-            "start from a model that is sometimes right and sometimes wrong, or raise num_samples"
-        )
-    return pairs
+    reference_log_prob = log_probs(reference, rows, count)
+    length = jnp.maximum(rows.mask.sum(axis=1), 1)
+    counts = jnp.ones(len(length) // 2, bool) if counts is None else counts
+    frozen = algorithm.frozen()
+
+    def objective(params: Any) -> tuple[Array, Metrics]:
+        log_prob = log_probs(eqx.combine(params, frozen), rows, count)
+        ratio = log_prob - reference_log_prob
+        chosen, rejected = jnp.split(ratio / length if per_token else ratio, 2)
+        value = masked_mean(loss(chosen, rejected), counts)
+        return value, {"loss": value} | pair_metrics(chosen, rejected, log_prob, algorithm.beta, counts)
+
+    return gradient_step(objective, algorithm.transform(), state)
 
 
-def find_labels(
-    env: Any, model: LanguageModel, split: str, num_prompts: int, num_samples: int, temperature: float, seed: int = 0
-) -> list[Label]:
-    """Completions said to be wanted or not: a file's rows (a pair gives two), or the verifier's word on samples."""
-    kind = getattr(env, "kind", None)
-    if kind == "label":
-        rows = [(common.written(model, row.prompt, row.completion), bool(row.label)) for row in env.rows(split)]
-        return [Label(prompt, completion, wanted) for (prompt, completion), wanted in rows]
-    if kind in ("preference", "ranking"):
-        pairs = find_pairs(env, model, split, num_prompts, num_samples, temperature)
-        return [Label(p.prompt, ids, ids is p.chosen) for p in pairs for ids in (p.chosen, p.rejected)]
-    everything = sample(env, model, split, num_prompts, num_samples, temperature, seed)
-    return [Label(s.prompt, *answer) for s in everything for answer in zip(s.completions, s.correct, strict=True)]
+def log_probs(decoder: Decoder, rows: Answers, count: int) -> Array:
+    """log π(completion | prompt) of every row, ``[B]``; ``count`` as in `score`."""
+    observation, action, mask = (jnp.asarray(x) for x in rows)
+    return score(decoder, observation, action, mask, count)[0].sum(axis=1)
 
 
-def sample(
-    env: Any,
-    model: LanguageModel,
-    split: str,
-    num_prompts: int,
-    num_samples: int,
-    temperature: float,
-    seed: int = 0,
-    demonstrations: bool = False,
-) -> list[Sampled]:
-    """Problems of the split with the model's completions, judged; the same for the same ``seed``."""
-    examples = env.examples(split, num_prompts, seed)
-    found = []
-    for start in range(0, len(examples), PROMPTS_AT_ONCE):
-        part = examples[start : start + PROMPTS_AT_ONCE]
-        trajectory, texts = common.experience(
-            model,
-            [model.ask(example.prompt, env.chat) for example in part],
-            jax.random.fold_in(jax.random.key(seed), start),
-            max_tokens=env.max_tokens,
-            sampling=Sampling(temperature),
-            group=num_samples,
-        )
-        ids, rewards = completions(trajectory), common.rewards(env, part, texts, num_samples)
-        for i, example in enumerate(part):
-            own = slice(i * num_samples, (i + 1) * num_samples)
-            found.append(_judged(env, model, example, ids[own], texts[own], rewards[own], demonstrations))
-    return found
-
-
-def rows_of(prompts: Sequence[list[int]], answers: Sequence[list[int]], model: LanguageModel) -> Answers:
-    """Token ids as rows of one length, rounded up; raises UsageError for one that the model's context cannot hold."""
-    texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-    longest, context = max(map(len, texts)), model.decoder.config.context
-    if longest - 1 > context:
-        raise UsageError(f"a prompt with its completion has {longest} tokens, the model's context {context}")
-    shape = len(texts), bucket(longest - 1)
-    tokens = np.full((shape[0], shape[1] + 1), model.tokenizer.pad_id, np.int32)
-    mask = np.zeros(shape, bool)
-    for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-        tokens[row, : len(text)] = text
-        mask[row, len(prompt) - 1 : len(text) - 1] = True
-    return Answers(tokens[:, :-1], tokens[:, 1:], mask)
-
-
-def pair_rows(pairs: Sequence[Pair], model: LanguageModel) -> Answers:
-    """``[2 B, T]``: all chosen completions, then all rejected ones."""
-    prompts = [pair.prompt for pair in pairs]
-    return rows_of(prompts * 2, [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs], model)
-
-
-def most_masked(rows: Answers) -> int:
-    """The `score` function's ``count``: the longest completion, rounded up."""
-    return bucket(int(np.asarray(rows.mask).sum(axis=1).max()))
-
-
-def _pair(model: LanguageModel, row: Row) -> Pair:
-    prompt, chosen = common.written(model, row.prompt, row.chosen)
-    other, rejected = common.written(model, row.prompt, row.rejected)
-    if prompt != other:
-        raise UsageError(f"{row.source}: the answers follow different messages; they must differ in the last one alone")
-    return Pair(prompt, chosen, rejected, row.margin or 0.0)
-
-
-def _judged(
-    env: Any,
-    model: LanguageModel,
-    example: Example,
-    ids: list[list[int]],
-    texts: list[str],
-    rewards: Sequence[float],
-    demonstrations: bool,
-) -> Sampled:
-    prompt = model.ask(example.prompt, env.chat)
-    ids, texts, rewards = list(ids), list(texts), list(rewards)
-    if demonstrations and example.completion:
-        ids.append(common.written(model, prompt, example.completion)[1])
-        texts.append(example.completion)
-        rewards += common.rewards(env, [example], [example.completion])
-    order = sorted(range(len(ids)), key=lambda i: -rewards[i])
-    return Sampled(
-        model.encode(prompt),
-        [ids[i] for i in order],
-        [rewards[i] for i in order],
-        [env.correct(example, texts[i]) for i in order],
-    )
+def pair_metrics(chosen: Array, rejected: Array, log_prob: Array, beta: float, counts: Array) -> Metrics:
+    """Implicit rewards, log-probabilities and probabilities of whole completions, means over the pairs that count."""
+    log_prob_chosen, log_prob_rejected = jnp.split(log_prob, 2)
+    mean = lambda x: masked_mean(x, counts)  # noqa: E731
+    return preference_metrics(chosen, rejected, beta, counts) | {
+        "logps/chosen": mean(log_prob_chosen),
+        "logps/rejected": mean(log_prob_rejected),
+        "probability/chosen": mean(jnp.exp(log_prob_chosen)),
+        "probability/rejected": mean(jnp.exp(log_prob_rejected)),
+    }

@@ -9,133 +9,77 @@ text without prompt that is longer than a row goes on in further rows; texts nev
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
 import optax
 
-from puzzlebox.acting.generate import bucket
 from puzzlebox.acting.score import score
-from puzzlebox.algorithms.language import common
-from puzzlebox.algorithms.language.common import State
-from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.data.packing import Rows, Written, batch_indices, cut, pack, take
-from puzzlebox.data.tokenizer import Tokenizer
-from puzzlebox.errors import UsageError
-from puzzlebox.fields import check_fields, param
+from puzzlebox.algorithms.language.fine_tuning import (
+    Adam,
+    FineTuning,
+    State,
+    answers_of,
+    check_answers,
+    gradient_step,
+    update,
+)
+from puzzlebox.data.demonstrations import demonstrations
+from puzzlebox.data.packing import Rows, batch_indices, host_seed, take
+from puzzlebox.fields import param, part
 from puzzlebox.ops.masks import masked_mean
-from puzzlebox.types import Array, Key, Metrics
-
-LONGEST = 1024  # tokens of a row of plain text, at most, unless ``length`` says otherwise
+from puzzlebox.types import Array, Metrics, TaskOfRows
 
 
-class SFT(eqx.Module):
+class SFT(FineTuning):
     """Learns demonstrations by heart, token by token; without prompts it is pre-training."""
 
-    env: Any
-    start: LanguageModel
-    model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
     steps: int = param(300, "gradient steps of the whole training", low=1)
     batch_size: int = param(32, "rows per gradient step", low=1)
     length: int = param(0, "tokens of a row; 0: what the longest demonstration needs (plain text: at most 1024)", low=0)
     packing: bool = param(True, "let demonstrations share rows")
     completion_only: bool = param(True, "prompts are read, not learned")
     num_examples: int = param(10_000, "demonstrations drawn from a task (a file gives all it has)", low=1)
-    learning_rate: float = param(2e-5, "Adam's step size", low=0.0)
-    warmup: int = param(10, "updates over which the step size rises", low=0)
+    optimiser: Adam = part(Adam, learning_rate=2e-5, warmup=10)
     anneal: bool = param(True, "let the step size fall to zero")
-    max_grad_norm: float = param(1.0, "gradients longer than this are shortened to it", low=0.0)
-    lora_rank: int = param(0, "rank of the adapters; 0 trains every weight", low=0)
-    lora_alpha: float = param(32.0, "adapters are scaled by alpha / rank", low=0.0)
-    lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
-
-    def __check_init__(self):
-        check_fields(self)
-
-    @property
-    def iteration_steps(self) -> int:
-        return 1
-
-    def init(self, key: Key) -> State:
-        params = common.trained_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets, key)
-        return common.begin(params, self._optimiser(), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
-        rows = self._rows()
-        chosen = batch_indices(len(rows.mask), self.batch_size, int(state.iteration), common.host_seed(state.key))
-        return self.learn(state, take(rows, chosen))
+        rows = self.rows()
+        chosen = batch_indices(len(rows.mask), self.batch_size, int(state.iteration), host_seed(state.key))
+        return self._improve(state, take(rows, chosen))
 
-    def policy(self, state: State, greedy: bool = False) -> LanguageModel:
-        return LanguageModel(eqx.combine(state.params, self._frozen()), self.start.tokenizer)
+    def transform(self) -> optax.GradientTransformation:
+        return self.optimiser.transform(anneal_over=self.steps if self.anneal else None)
 
-    def _frozen(self) -> Any:
-        return common.frozen_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets)
-
-    def _optimiser(self) -> optax.GradientTransformation:
-        return common.adamw(self.learning_rate, self.max_grad_norm, self.warmup, self.steps if self.anneal else None)
-
-    def _rows(self) -> Rows:
+    def rows(self) -> Rows:
+        """Everything that is learned; made once."""
         tokenizer, context = self.start.tokenizer, self.start.decoder.config.context
+        task: Any = self.env  # a frozen record, so it can be remembered by
         return demonstrations(
-            self.env, tokenizer, context, self.num_examples, self.length, self.packing, self.completion_only
+            task, tokenizer, context, self.num_examples, self.length, self.packing, self.completion_only
         )
 
-    @eqx.filter_jit
-    def learn(self, state: State, rows: Rows) -> tuple[State, Metrics]:
-        """One gradient step on these rows; what ``state`` held is used up."""
-        params, optimiser, metrics = common.gradient_step(
-            self._loss, self._optimiser(), state.params, state.optimiser, self._frozen(), rows
-        )
-        return State(params, optimiser, state.key, state.iteration + 1), metrics
+    @update
+    def _improve(self, state: State, rows: Rows) -> tuple[State, Metrics]:
+        """One gradient step on these rows."""
+        return gradient_step(self.loss, self.transform(), state, self.frozen(), rows)
 
-    def _loss(self, params, frozen, rows: Rows) -> tuple[Array, Metrics]:
-        decoder = eqx.combine(params, frozen)
+    def loss(self, params: Any, frozen: Any, rows: Rows) -> tuple[Array, Metrics]:
+        """−log π of the tokens that count, nats per token, where ``params`` and ``frozen`` together are the model."""
         log_prob, entropy = score(
-            decoder, rows.observation, rows.action, rows.mask, positions=rows.positions, segments=rows.segments
+            eqx.combine(params, frozen),
+            rows.observation,
+            rows.action,
+            rows.mask,
+            positions=rows.positions,
+            segments=rows.segments,
         )
         loss = -masked_mean(log_prob, rows.mask)
         return loss, {"loss": loss, "entropy": masked_mean(entropy, rows.mask), "tokens": rows.mask.sum()}
 
-
-@lru_cache(maxsize=4)
-def demonstrations(
-    env: Any, tokenizer: Tokenizer, context: int, count: int, length: int, packing: bool, completion_only: bool
-) -> Rows:
-    """All demonstrations of a file, or ``count`` of a task, as rows; only texts without prompt are cut.
-
-    Raises UsageError where there are none, and for one that is longer than a row or than the model's ``context``.
-    """
-    if length > context:
-        raise UsageError(f"length is {length}, but the model reads at most {context} tokens; lower --length")
-    examples = env.examples("train", len(env.rows("train")) if hasattr(env, "rows") else count, 0)
-    if not any(example.completion for example in examples):
-        if examples[0].source:
-            columns = "a column 'completion', 'chosen', 'text' or 'messages'"
-            raise UsageError(f"{examples[0].source} has no demonstration; sft learns from {columns}")
-        raise UsageError("this task has no demonstrations to learn from; sft needs a completion for every prompt")
-    model, whole, texts = LanguageModel(None, tokenizer), [], []  # type: ignore[arg-type]  # it only encodes
-    longest, limit = 0, length or context
-    known: dict[str, tuple[list[int], list[int]]] = {}  # a problem that comes several times is encoded once
-    for example in examples:
-        name = repr((example.prompt, example.completion))
-        if name not in known:
-            known[name] = common.written(model, model.ask(example.prompt, env.chat), example.completion)
-        prompt, completion = known[name]
-        counts = [not completion_only] * len(prompt) + [True] * len(completion)
-        text = Written(prompt + completion, counts)
-        if not example.prompt:
-            texts.append(text)
-            continue
-        longest = max(longest, len(text.tokens) - 1)
-        if longest > limit:
-            way_out = "shorten it or raise --length" if length else "shorten it or choose a model with a longer context"
-            raise UsageError(
-                f"{example.source or 'a demonstration'} has {longest + 1} tokens with its prompt, and a row takes "
-                f"{limit + 1}; {way_out}"
-            )
-        whole.append(text)
-    if not length:
-        longest = max([longest, *(min(len(text.tokens) - 1, LONGEST) for text in texts)])
-        length = min(bucket(max(longest, 64) if packing else longest), context)
-    return pack(whole + [part for text in texts for part in cut(text, length)], length, tokenizer.pad_id, packing)
+    def check_rows(self) -> None:
+        """Raises UsageError for the first row of a file that is too long or has nothing to learn."""
+        self.rows()
+        for row in self.env.dataset.rows if isinstance(self.env, TaskOfRows) else ():
+            if answers := answers_of(row):
+                check_answers(self.start, row, answers)

@@ -13,22 +13,23 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import Sampling, bucket, completions
-from puzzlebox.algorithms.language import common
+from puzzlebox.acting import generate
+from puzzlebox.acting.completions import complete, draw_examples
+from puzzlebox.algorithms.language import fine_tuning
+from puzzlebox.algorithms.language.fine_tuning import Adam, gradient_step, iteration_key, update
 from puzzlebox.algorithms.language.sft import SFT
-from puzzlebox.data.language_model import LanguageModel, Prompt
-from puzzlebox.data.packing import Rows, Written, batch_indices, pack, take
-from puzzlebox.envs.text.task import Example
+from puzzlebox.algorithms.language.writing import Sampling, Writing
+from puzzlebox.data.language_model import Prompt
+from puzzlebox.data.packing import Rows, Written, batch_indices, bucket, host_seed, pack, take
 from puzzlebox.errors import PuzzleboxError, UsageError
-from puzzlebox.fields import check_fields, param
-from puzzlebox.types import Array, Key, Metrics
+from puzzlebox.fields import param, part
+from puzzlebox.types import Array, Example, Key, Metrics
 
-ROWS = 128  # attempts at once
+AT_ONCE = 128  # attempts
 
 
 class State(NamedTuple):
@@ -40,47 +41,38 @@ class State(NamedTuple):
     level: Array
 
 
-class STaR(eqx.Module):
+class Attempts(Sampling):
+    temperature: float = param(1.0, "of sampling; 0 takes the likeliest token", low=0.0)
+
+
+class STaR(Writing):
     """Rounds of: try, keep what is right, fine-tune the starting model on it. One step is one round."""
 
-    env: Any
-    start: LanguageModel
-    model: str = param("new", "the model to start from: a run, a Hugging Face directory, a GGUF file, smollm2, new")
     steps: int = param(10, "rounds of the whole training", low=1)
     num_problems: int = param(512, "problems tried per round", low=1)
     updates: int = param(40, "gradient steps of the first round", low=1)
     growth: float = param(1.2, "how many times as many each further round takes", low=1.0)
     rationalise: bool = param(False, "try failed problems again with the answer as a hint, and learn them without it")
     next_level: float = param(0.0, "share solved at which a harder level is added; 0: never", low=0.0, high=1.0)
-    max_tokens: int = param(0, "longest attempt; 0: what the task needs", low=0)
-    temperature: float = param(1.0, "of sampling; 0 takes the likeliest token", low=0.0)
     batch_size: int = param(32, "rows per gradient step", low=1)
-    learning_rate: float = param(2e-5, "Adam's step size", low=0.0)
-    warmup: int = param(10, "updates over which the step size rises in every round", low=0)
-    max_grad_norm: float = param(1.0, "gradients longer than this are shortened to it", low=0.0)
-    lora_rank: int = param(0, "rank of the adapters; 0 trains every weight", low=0)
-    lora_alpha: float = param(32.0, "adapters are scaled by alpha / rank", low=0.0)
-    lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
+    sampling: Sampling = part(Attempts)
+    optimiser: Adam = part(Adam, learning_rate=2e-5, warmup=10)  # the warm-up is that of every round
 
     def __check_init__(self):
-        check_fields(self)
         if self.next_level and not self.env.levels:
             raise UsageError(f"next_level is {self.next_level}, but this task has no levels; leave it at 0")
-
-    @property
-    def iteration_steps(self) -> int:
-        return 1
 
     def init(self, key: Key) -> State:
         return State(self._learner().init(key).params, key, jnp.int32(0), jnp.int32(0))
 
     def step(self, state: State) -> tuple[State, Metrics]:
+        # try, level by level
         levels, count = self._levels(int(state.level)), int(state.iteration)
         kept: list[Written] = []
         helped: list[Written] = []
         accuracy = 0.0
         for number, env in enumerate(levels):
-            key = jax.random.fold_in(common.iteration_key(state), number)
+            key = jax.random.fold_in(iteration_key(state), number)
             right, hinted, accuracy = self._attempt(state, env, -(-self.num_problems // len(levels)), key)
             kept, helped = kept + right, helped + hinted
         if not kept and not helped and count == 0:
@@ -88,6 +80,7 @@ class STaR(eqx.Module):
                 f"none of the {self.num_problems} attempts was right, so there is nothing to learn from; start from a "
                 "model that solves some of the problems (sft), or from easier ones"
             )
+        # learn what came out right, and ask whether it is time for something harder
         updates = round(self.updates * self.growth**count)
         params, loss = self._fine_tune(state, kept + helped, updates) if kept or helped else (state.params, np.nan)
         harder = len(levels) < len(self._levels(None)) and accuracy >= self.next_level
@@ -103,22 +96,19 @@ class STaR(eqx.Module):
         state = State(params, state.key, state.iteration + 1, state.level + harder)
         return state, {name: jnp.float32(value) for name, value in metrics.items()}
 
-    def policy(self, state: State, greedy: bool = False) -> LanguageModel:
-        frozen = common.frozen_part(self.start.decoder, self.lora_rank, self.lora_alpha, self.lora_targets)
-        return LanguageModel(eqx.combine(state.params, frozen), self.start.tokenizer)
-
     def _levels(self, added: int | None) -> list[Any]:
         """The task at its own level and at the ``added`` harder ones (None: all there are)."""
+        env: Any = self.env  # one with levels is a dataclass with the field ``level``
         if not self.next_level:
-            return [self.env]
-        first = self.env.levels.index(self.env.level)
-        names = self.env.levels[first:] if added is None else self.env.levels[first : first + added + 1]
-        return [dataclasses.replace(self.env, level=name) for name in names]
+            return [env]
+        first = env.levels.index(env.level)
+        names = env.levels[first:] if added is None else env.levels[first : first + added + 1]
+        return [dataclasses.replace(env, level=name) for name in names]
 
     def _attempt(self, state: State, env: Any, count: int, key: Key) -> tuple[list[Written], list[Written], float]:
         """What came out right of ``count`` problems, what only with a hint, and the share of the former."""
         problems_key, attempts_key, hints_key = jax.random.split(key, 3)
-        examples = common.draw_examples(env, count, problems_key)
+        examples = draw_examples(env, count, problems_key)
         texts = self._try(state, env, examples, [example.prompt for example in examples], attempts_key)
         kept = [text for text in texts if text is not None]
         failed = [example for example, text in zip(examples, texts, strict=True) if text is None]
@@ -133,18 +123,18 @@ class STaR(eqx.Module):
     ) -> list[Written | None]:
         """An attempt per example at ``prompts``: what is right stands behind the example's own prompt, else None."""
         model, texts = self.policy(state), []
-        for first in range(0, len(examples), ROWS):
-            part = prompts[first : first + ROWS]
-            full = part + part[:1] * (ROWS - len(part)) if len(prompts) > ROWS else part  # one shape, one program
-            trajectory, answers = common.experience(
+        for first in range(0, len(examples), AT_ONCE):
+            some = prompts[first : first + AT_ONCE]
+            full = some + some[:1] * (AT_ONCE - len(some)) if len(prompts) > AT_ONCE else some  # one shape, one program
+            written = complete(
                 model,
                 [model.ask(prompt, env.chat) for prompt in full],
                 jax.random.fold_in(key, first),
-                max_tokens=self.max_tokens or env.max_tokens,
-                sampling=Sampling(self.temperature),
+                max_tokens=self.sampling.max_tokens or env.max_tokens,
+                sampling=generate.Sampling(self.sampling.temperature),
             )
-            ended = [bool(row.any()) for row in np.asarray(trajectory.terminated)]
-            rows = zip(examples[first : first + ROWS], completions(trajectory), answers, ended, strict=False)
+            ended = [bool(row.any()) for row in np.asarray(written.trajectory.terminated)]
+            rows = zip(examples[first : first + AT_ONCE], written.ids, written.texts, ended, strict=False)
             for example, tokens, answer, whole in rows:
                 prompt = model.encode(model.ask(example.prompt, env.chat))
                 text = Written(prompt + tokens, [False] * len(prompt) + [True] * len(tokens))
@@ -152,32 +142,22 @@ class STaR(eqx.Module):
         return texts
 
     def _learner(self) -> SFT:
-        return SFT(
-            self.env,
-            self.start,
-            learning_rate=self.learning_rate,
-            warmup=self.warmup,
-            anneal=False,
-            max_grad_norm=self.max_grad_norm,
-            lora_rank=self.lora_rank,
-            lora_alpha=self.lora_alpha,
-            lora_targets=self.lora_targets,
-        )
+        return SFT(self.env, self.start, anneal=False, optimiser=self.optimiser, lora=self.lora)
 
     def _fine_tune(self, state: State, texts: list[Written], updates: int) -> tuple[Any, float]:
         """What trains after ``updates`` gradient steps from the starting model, and the mean loss of the last tenth."""
-        learner = self._learner()
         longest = max(len(text.tokens) for text in texts) - 1
         rows = pack(texts, bucket(max(longest, 64)), self.start.tokenizer.pad_id)
-        seed = common.host_seed(common.iteration_key(state))
-        learning, losses = learner.init(jax.random.fold_in(state.key, 0)), []  # the learner uses up its key
-        for update in range(updates):
-            chosen = batch_indices(len(rows.mask), self.batch_size, update, seed)
+        seed = host_seed(iteration_key(state))
+        learning, losses = self._learner().init(jax.random.fold_in(state.key, 0)), []
+        for number in range(updates):
+            chosen = batch_indices(len(rows.mask), self.batch_size, number, seed)
             learning, metrics = self._improve(learning, take(rows, chosen))
             losses.append(metrics["loss"])
         return learning.params, float(np.mean(jax.device_get(losses[-max(1, updates // 10) :])))
 
-    @eqx.filter_jit
-    def _improve(self, learning: common.State, rows: Rows) -> tuple[common.State, Metrics]:
+    @update
+    def _improve(self, learning: fine_tuning.State, rows: Rows) -> tuple[fine_tuning.State, Metrics]:
         """One gradient step on these rows, SFT's."""
-        return self._learner().learn(learning, rows)
+        learner = self._learner()
+        return gradient_step(learner.loss, learner.transform(), learning, learner.frozen(), rows)

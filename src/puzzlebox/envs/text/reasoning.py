@@ -81,7 +81,7 @@ def make_reasoning(name: str, options: dict[str, str]) -> Reasoning:
             raise unknown(f"option of reasoning:{name}", key, fields)
         if not isinstance(fields[key].default, (bool, int, float, str)):
             raise UsageError(f"option {key} of reasoning:{name} is '{text}'; only numbers and words can be set by name")
-        values.append((key, parse(key, fields[key], text)))
+        values.append((key, parse(key, fields[key].default, text)))
     task = Reasoning(name, tuple(values))
     try:
         _dataset(name, task.options, 1, 0)
