@@ -58,7 +58,7 @@ class SPIN(Writing):
 
     def init(self, key: Key) -> State:
         begun = super().init(key)
-        return State(*begun[:4], opponent=jax.tree.map(jnp.copy, begun.params))
+        return State(begun.params, begun.optimiser, key, begun.iteration, jax.tree.map(jnp.copy, begun.params))
 
     def step(self, state: State) -> tuple[State, Metrics]:
         if int(state.iteration) and int(state.iteration) % self.iteration_length == 0:
