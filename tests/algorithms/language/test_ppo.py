@@ -118,7 +118,7 @@ def test_policy_and_value_function_have_moved_and_the_start_has_not(first):
 def test_what_was_sampled_is_as_likely_to_the_trainer(first):
     model = ALGORITHM.policy(first[1])
     trajectory = complete(model, ["="] * 8, jax.random.key(1), max_tokens=4, sampling=Sampling(0.7)).trajectory
-    log_prob, _ = eqx.filter_jit(ALGORITHM._score)(model.decoder, trajectory)
+    log_prob, _ = eqx.filter_jit(ALGORITHM.score)(model.decoder, trajectory)
     np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=1e-4)
 
 
