@@ -133,5 +133,5 @@ def test_a_restored_state_goes_on_bit_for_bit(first, tmp_path):
 
 
 def test_minibatches_must_divide_the_completions():
-    with pytest.raises(UsageError, match="num_minibatches is 3, which does not divide the 8 completions"):
+    with pytest.raises(UsageError, match="num_minibatches is 3, which does not divide num_prompts, 8"):
         PPO(make_task("tiny"), START, num_prompts=8, num_minibatches=3)

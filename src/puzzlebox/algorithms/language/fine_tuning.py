@@ -52,6 +52,18 @@ class Adam(eqx.Module):
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(rate, b2=0.999))
 
 
+class Passes(eqx.Module):
+    """How an iteration's batch is learned from: in minibatches, several times."""
+
+    num_epochs: int = param(1, "passes over each iteration's completions", low=1)
+    num_minibatches: int = param(1, "gradient steps per pass", low=1)
+
+    def check(self, count: int, what: str) -> None:
+        """Raises UsageError unless the minibatches share ``count`` of ``what`` evenly."""
+        if count % self.num_minibatches:
+            raise UsageError(f"num_minibatches is {self.num_minibatches}, which does not divide {what}, {count}")
+
+
 class LoRA(eqx.Module):
     """Which part of a model trains: with ``lora_rank`` 0 every weight, otherwise low-rank adapters beside them.
 
@@ -188,8 +200,7 @@ def gradient_steps(
     state: Any,
     batch: tuple[Any, ...],
     key: Key,
-    num_epochs: int,
-    num_minibatches: int,
+    passes: Passes,
     group: int = 1,
 ) -> tuple[Any, Metrics]:
     """One iteration of epochs of minibatches, each pass in a new order; metrics are means over all updates.
@@ -204,9 +215,9 @@ def gradient_steps(
         params, optimiser, metrics = _descend(loss, transform, *carry, *minibatch)
         return (params, optimiser), metrics
 
-    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, num_epochs))
+    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, passes.num_epochs))
     rows = orders[..., None] * group + jnp.arange(group)
-    indices = rows.reshape(num_epochs * num_minibatches, -1)
+    indices = rows.reshape(passes.num_epochs * passes.num_minibatches, -1)
     (params, optimiser), metrics = jax.lax.scan(one, (state.params, state.optimiser), indices)
     state = state._replace(params=params, optimiser=optimiser, iteration=state.iteration + 1)
     return state, jax.tree.map(jnp.mean, metrics)

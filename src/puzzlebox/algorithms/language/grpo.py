@@ -19,23 +19,19 @@ import jax.numpy as jnp
 
 from puzzlebox.acting.completions import writing_metrics
 from puzzlebox.acting.score import widths
-from puzzlebox.algorithms.language.fine_tuning import State, gradient_steps, iteration_key, update
-from puzzlebox.algorithms.language.writing import Rewarded
-from puzzlebox.errors import UsageError
-from puzzlebox.fields import param
+from puzzlebox.algorithms.language.fine_tuning import Passes, State, gradient_steps, iteration_key, update
+from puzzlebox.algorithms.language.writing import Grouped
+from puzzlebox.fields import param, part
 from puzzlebox.ops import groups, kl
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.policy_losses import approximate_kl, clipped_policy_loss, is_clipped
 from puzzlebox.types import Array, Key, Metrics, Trajectory
 
 
-class GRPO(Rewarded):
+class GRPO(Grouped):
     """Clipped policy updates whose advantage is a completion's reward against those of its group."""
 
-    num_prompts: int = param(16, "prompts per iteration", low=1)
-    group_size: int = param(8, "completions of each prompt", low=2)
-    num_epochs: int = param(1, "passes over each iteration's completions", low=1)
-    num_minibatches: int = param(1, "gradient steps per pass", low=1)
+    passes: Passes = part(Passes)
     clip_ratio: float = param(0.2, "ε, how far down a token's probability may move per iteration", low=0.0)
     clip_high: float = param(0.0, "how far up; 0: as far as down", low=0.0)
     kl_coef: float = param(0.0, "weight of the KL divergence from the starting model", low=0.0)
@@ -47,15 +43,7 @@ class GRPO(Rewarded):
     drop_equal: bool = param(False, "leave groups of equal rewards out of the average")
 
     def __check_init__(self):
-        if self.num_prompts % self.num_minibatches:
-            raise UsageError(
-                f"num_minibatches is {self.num_minibatches}, which does not divide num_prompts, {self.num_prompts}; a "
-                "prompt's completions are learned from together"
-            )
-
-    @property
-    def group(self) -> int:
-        return self.group_size
+        self.passes.check(self.num_prompts, "num_prompts")  # a prompt's completions are learned from together
 
     def step(self, state: State) -> tuple[State, Metrics]:
         prompts_key, generate_key, epochs_key = jax.random.split(iteration_key(state), 3)
@@ -82,8 +70,7 @@ class GRPO(Rewarded):
             state,
             (trajectory._replace(mask=mask), advantage, reference),
             key,
-            self.num_epochs,
-            self.num_minibatches,
+            self.passes,
             self.group_size,
         )
         return state, metrics | {"frac_reward_zero_std": equal.mean()}

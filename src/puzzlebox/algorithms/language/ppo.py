@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.acting.completions import writing_metrics
-from puzzlebox.algorithms.language.fine_tuning import Adam, begin, gradient_steps, iteration_key, update
+from puzzlebox.algorithms.language.fine_tuning import Adam, Passes, begin, gradient_steps, iteration_key, update
 from puzzlebox.algorithms.language.writing import Rewarded
 from puzzlebox.data.language_model import LanguageModel
-from puzzlebox.errors import UsageError
 from puzzlebox.fields import param, part
 from puzzlebox.nets.decoder import Decoder
 from puzzlebox.nets.scorer import Scorer, zero_head
@@ -50,8 +49,7 @@ class State(NamedTuple):
 class PPO(Rewarded):
     """Clipped policy updates on fresh completions, with a value function and a KL penalty in the reward."""
 
-    num_epochs: int = param(4, "passes over each iteration's completions", low=1)
-    num_minibatches: int = param(4, "gradient steps per pass", low=1)
+    passes: Passes = part(Passes, num_epochs=4, num_minibatches=4)
     discount: float = param(1.0, "γ, the weight of the next reward", low=0.0, high=1.0)
     gae_lambda: float = param(0.95, "λ of the advantage estimate: 0 one-step, 1 whole returns", low=0.0, high=1.0)
     clip_ratio: float = param(0.2, "ε, how far a token's probability may move per iteration", low=0.0)
@@ -64,10 +62,7 @@ class PPO(Rewarded):
     optimiser: Adam = part(Adam, learning_rate=3e-6)
 
     def __check_init__(self):
-        if self.num_prompts % self.num_minibatches:
-            raise UsageError(
-                f"num_minibatches is {self.num_minibatches}, which does not divide the {self.num_prompts} completions"
-            )
+        self.passes.check(self.num_prompts, "num_prompts")
 
     def init(self, key: Key) -> State:
         actor_key, critic_key = jax.random.split(key)
@@ -103,8 +98,7 @@ class PPO(Rewarded):
             state,
             (trajectory, advantage, advantage + value),
             key,
-            self.num_epochs,
-            self.num_minibatches,
+            self.passes,
         )
         # steer β towards the divergence that was asked for
         drift = jnp.where(trajectory.mask, kl.k1(trajectory.log_prob, reference), 0.0).sum(axis=1).mean()

@@ -14,7 +14,7 @@ import jax
 from puzzlebox.acting.completions import writing_metrics
 from puzzlebox.acting.score import widths
 from puzzlebox.algorithms.language.fine_tuning import State, gradient_step, iteration_key, update
-from puzzlebox.algorithms.language.writing import Rewarded
+from puzzlebox.algorithms.language.writing import Grouped
 from puzzlebox.fields import param
 from puzzlebox.ops import groups, kl
 from puzzlebox.ops.masks import masked_mean, masked_sum
@@ -22,17 +22,12 @@ from puzzlebox.ops.policy_losses import policy_gradient_loss
 from puzzlebox.types import Array, Metrics, Trajectory
 
 
-class RLOO(Rewarded):
+class RLOO(Grouped):
     """The policy gradient of whole completions, each against the others to the same prompt."""
 
     steps: int = param(100, "iterations of the whole training, a gradient step each", low=1)
-    num_prompts: int = param(16, "prompts per iteration", low=1)
     group_size: int = param(4, "completions of each prompt", low=2)
     kl_coef: float = param(0.05, "β, the price of each nat of divergence from the starting model", low=0.0)
-
-    @property
-    def group(self) -> int:
-        return self.group_size
 
     def step(self, state: State) -> tuple[State, Metrics]:
         trajectory = self.collect(state, *jax.random.split(iteration_key(state)))

@@ -88,3 +88,14 @@ class Rewarded(Writing):
         examples, prompts = self.draw_prompts(self.num_prompts, prompts_key)
         written = self.write(self.policy(state), prompts, generate_key)
         return with_rewards(written.trajectory, rewards_of(self.env, examples, written.texts, self.group))
+
+
+class Grouped(Rewarded):
+    """Several completions of every prompt, which are held against each other."""
+
+    num_prompts: int = param(16, "prompts per iteration", low=1)
+    group_size: int = param(8, "completions of each prompt", low=2)
+
+    @property
+    def group(self) -> int:
+        return self.group_size
