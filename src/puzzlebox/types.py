@@ -45,8 +45,10 @@ class Timestep(NamedTuple):
 class Trajectory(NamedTuple):
     """Experience; leaves are ``[T, ...]``, a batch adds an axis: ``[T, B, ...]``.
 
+    ``log_prob`` is log π(a_t | s_t) of the policy that chose the action.
     ``next_observation`` is s_{t+1}, never the observation after a reset.
     ``mask`` is True where the policy chose the action (not a prompt, a tool's output or padding).
+    ``extras``: what an algorithm keeps of each step beside these, by name: a value, what a search found.
     """
 
     observation: Array
@@ -57,6 +59,7 @@ class Trajectory(NamedTuple):
     truncated: Array
     next_observation: Array
     mask: Array
+    extras: dict[str, Array] = {}  # noqa: RUF012 (never changed)
 
 
 class MDP(NamedTuple):

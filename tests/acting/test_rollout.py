@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.acting.rollout import rollout, start
+from puzzlebox.acting.rollout import Choice, rollout, start, zero_actions
 from puzzlebox.algorithms.deep.ppo import PPO
 from puzzlebox.envs import make
 from puzzlebox.envs.check import check_environment
@@ -45,14 +45,80 @@ def test_measures_are_summed_over_each_episode():
     assert set(worlds.episode_measures) == {"success", "places"}
 
     def act(observation, key):  # the first world goes right, the second stays
-        return jnp.array([1, 0]), jnp.zeros(2)
+        return Choice(jnp.array([1, 0]), jnp.zeros(2))
 
     worlds, trajectory, metrics = jax.jit(lambda w: rollout(act, env, w, 7, jax.random.key(1)))(worlds)
     # the first ended twice at the goal (3 places each), the second once by time (0 places)
     assert metrics["success"] == pytest.approx(2 / 3) and metrics["places"] == pytest.approx(2)
     assert metrics["episode_length"] == pytest.approx(11 / 3) and metrics["episode_return"] == pytest.approx(-11 / 3)
     np.testing.assert_array_equal(worlds.episode_measures["places"], [1, 0])
-    assert trajectory._fields[-1] == "mask"
+    assert trajectory.extras == {}
+
+
+def test_extras_of_the_choice_and_of_what_followed_are_kept():
+    env = vectorize(Corridor(), 2)
+
+    def act(observation, key):
+        return Choice(jnp.array([1, 0]), jnp.array([-1.0, -2.0]), {"twice": 2 * observation[:, 0]})
+
+    def look(timestep):
+        return {"later": timestep.observation[:, 0]}
+
+    trajectory = rollout(act, env, start(env, jax.random.key(0)), 4, jax.random.key(1), look)[1]
+    np.testing.assert_array_equal(trajectory.log_prob, [[-1, -2]] * 4)
+    np.testing.assert_array_equal(trajectory.extras["twice"], [[0, 0], [2, 0], [4, 0], [0, 0]])
+    np.testing.assert_array_equal(trajectory.extras["later"], [[1, 0], [2, 0], [3, 0], [1, 0]])
+    np.testing.assert_array_equal(trajectory.next_observation[..., 0], trajectory.extras["later"])
+
+
+class Screen(Corridor):
+    """The same corridor on a screen of 40,000 bytes."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (100, 100, 4), np.uint8)
+
+    def reset(self, key):
+        state, _ = super().reset(key)
+        return state, jnp.zeros((100, 100, 4), jnp.uint8)
+
+    def step(self, state, action, key):
+        state, timestep = super().step(state, action, key)
+        screen = jnp.full((100, 100, 4), state[0], jnp.uint8)
+        return state, timestep._replace(observation=screen)
+
+
+def test_a_leaf_that_nobody_reads_is_not_stored():
+    env, steps = vectorize(Screen(), 2), 50
+
+    def act(observation, key):
+        return Choice(observation[:, 0, 0, 0].astype(jnp.int32) % 2, jnp.zeros(2))
+
+    def memory(*names):
+        def program(worlds):
+            trajectory = rollout(act, env, worlds, steps, jax.random.key(1))[1]
+            return [getattr(trajectory, name) for name in names]
+
+        compiled = jax.jit(program).lower(start(env, jax.random.key(0))).compile().memory_analysis()
+        return compiled.temp_size_in_bytes + compiled.output_size_in_bytes
+
+    screens = steps * 2 * 40_000
+    assert memory("reward") < 0.2 * screens
+    assert memory("reward", "next_observation") > screens
+
+
+@pytest.mark.parametrize(
+    ("space", "shape", "dtype"),
+    [
+        (gymnasium.spaces.Discrete(5), (2,), jnp.int32),
+        (gymnasium.spaces.Box(-1, 1, (3,)), (2, 3), jnp.float32),
+        (gymnasium.spaces.MultiDiscrete([2, 5]), (2, 2), jnp.int32),
+        (gymnasium.spaces.MultiBinary(4), (2, 4), jnp.int8),
+    ],
+)
+def test_actions_have_shape_and_type_of_the_space(space, shape, dtype):
+    world = Corridor()
+    world.action_space = space
+    action = zero_actions(vectorize(world, 2))
+    assert (action.shape, action.dtype) == (shape, dtype)
 
 
 def test_without_measures_the_state_has_no_further_leaves():
@@ -64,10 +130,11 @@ def test_without_measures_the_state_has_no_further_leaves():
 def test_evaluation_tells_measures_and_success():
     agents = Agents(PPO(Corridor(), num_envs=2, num_steps=4, steps=8, num_minibatches=1), [0, 1], {})
     state = agents.start()
-    flat = jax.tree.map(jnp.zeros_like, state.nets[0])
+    flat = jax.tree.map(jnp.zeros_like, state.nets.actor)
     prefers = jnp.array([[0.0, 1.0], [1.0, 0.0]])  # agent 0 goes right, agent 1 stays
     actor = eqx.tree_at(lambda actor: actor.net.biases[-1], flat, prefers)
-    played = play_episodes(agents, state._replace(nets=(actor, state.nets[1])), greedy=True, episodes=4, seed=0)
+    state = eqx.tree_at(lambda state: state.nets.actor, state, actor)
+    played = play_episodes(agents, state, greedy=True, episodes=4, seed=0)
     np.testing.assert_array_equal(played.measures["success"], [[1] * 4, [0] * 4])
     np.testing.assert_array_equal(played.lengths, [[3] * 4, [5] * 4])
     np.testing.assert_array_equal(played.returns, [[-3] * 4, [-5] * 4])

@@ -8,6 +8,7 @@ from puzzlebox.algorithms.deep.actor_critic import ActorCritic
 from puzzlebox.algorithms.deep.dqn import DQN
 from puzzlebox.algorithms.deep.ppo import PPO
 from puzzlebox.algorithms.deep.reinforce import Reinforce
+from puzzlebox.nets.heads import ActorAndCritic
 
 DISCOUNT = 0.8
 SMALL = {"hidden": (16,), "discount": DISCOUNT}
@@ -31,7 +32,7 @@ def values(state, observations):
     x = jnp.asarray(observations, jnp.float32)
     if not hasattr(state, "nets"):
         return np.asarray(state.net(x).max(axis=-1))
-    _, critic, *torso = state.nets
-    for see in torso:
-        x = see(x)
+    if isinstance(state.nets, ActorAndCritic):
+        return np.asarray(state.nets.value(x))
+    critic = state.nets.baseline if hasattr(state.nets, "baseline") else state.nets.critic
     return np.asarray(critic(x)[:, 0])

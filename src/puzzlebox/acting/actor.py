@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from puzzlebox.acting.rollout import Choice
 from puzzlebox.nets.heads import Actor, features, to_world
 from puzzlebox.types import Array, Key, Policy
 
 
-def explore(actor: Actor, env: Any) -> Callable[[Array, Key], tuple[Array, Array]]:
-    """What `rollout` wants: observations and a key -> sampled actions, in the actor's own units, and their log_prob."""
+def explore(actor: Actor, env: Any) -> Callable[[Array, Key], Choice]:
+    """What `rollout` acts by: actions sampled from the actor's distributions."""
 
-    def act(observation: Array, key: Key) -> tuple[Array, Array]:
+    def act(observation: Array, key: Key) -> Choice:
         distribution = actor(features(env.observation_space, observation))
         action = distribution.sample(key)
-        return action, distribution.log_prob(action)
+        return Choice(action, distribution.log_prob(action))
 
     return act
 

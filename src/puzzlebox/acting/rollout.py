@@ -22,51 +22,70 @@ class Worlds(NamedTuple):
     episode_measures: dict[str, Array] = {}  # noqa: RUF012 (never changed)
 
 
+class Choice(NamedTuple):
+    """What a policy chose in ``B`` worlds.
+
+    ``action [B, ...]`` is in the policy's own units (`to_world` has the world's) and ``log_prob [B]`` its log π(a | s);
+    ``extras``: leaves ``[B, ...]``, which become the trajectory's.
+    """
+
+    action: Array
+    log_prob: Array
+    extras: dict[str, Array] = {}  # noqa: RUF012 (never changed)
+
+
 def start(env: VectorEnvironment, key: Key) -> Worlds:
     """All worlds at the first observation of an episode."""
     state, observation = env.reset(key)
-    action = jax.ShapeDtypeStruct(
-        (env.num_envs, *(env.action_space.shape or ())), jax.dtypes.canonicalize_dtype(env.action_space.dtype)
-    )
-    names = jax.eval_shape(env.step, state, action, key)[1].measures
+    names = jax.eval_shape(env.step, state, zero_actions(env), key)[1].measures
     zeros = jnp.zeros(env.num_envs)
     return Worlds(state, observation, zeros, jnp.zeros(env.num_envs, jnp.int32), dict.fromkeys(names, zeros))
 
 
+def zero_actions(env: VectorEnvironment) -> Array:
+    """Zeros in shape ``[B, ...]`` and type of the actions that ``B`` worlds take."""
+    space = env.action_space
+    return jnp.zeros((env.num_envs, *(space.shape or ())), jax.dtypes.canonicalize_dtype(space.dtype))
+
+
 def rollout(
-    act: Callable[[Array, Key], tuple[Array, Any]],
+    act: Callable[[Array, Key], Choice],
     env: VectorEnvironment,
     worlds: Worlds,
     num_steps: int,
     key: Key,
-    keep: Callable[[Timestep], Any] = lambda timestep: timestep.observation,
+    look: Callable[[Timestep], dict[str, Array]] = lambda timestep: {},
 ) -> tuple[Worlds, Trajectory, Metrics]:
     """Takes ``num_steps`` steps in every world.
 
-    ``act(observation [B, ...], key) -> (action [B, ...], log_prob [B])``; in the place of ``log_prob`` it may give
-    anything else that is to be kept of the choice, leaves ``[B, ...]``, and the trajectory has it there. Likewise
-    ``keep(timestep)`` is what the trajectory has in the place of ``next_observation``: the observation by default.
+    ``act(observation [B, ...], key)`` chooses; ``look(timestep)`` may add extras ``[B, ...]`` about what followed.
     Returns the worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return, length and measures
     of the episodes that ended (NaN if none).
+
+    A leaf of the trajectory that nobody reads costs nothing: the compiler neither computes nor stores it.
     """
 
     def step(worlds: Worlds, keys: Key):
-        action, log_prob = act(worlds.observation, keys[0])
-        state, timestep, observation = env.step(worlds.state, to_world(env.action_space, action), keys[1])
+        # act, and let the worlds answer
+        choice = act(worlds.observation, keys[0])
+        state, timestep, observation = env.step(worlds.state, to_world(env.action_space, choice.action), keys[1])
         done = timestep.terminated | timestep.truncated
-        episode_return = worlds.episode_return + timestep.reward
-        episode_length = worlds.episode_length + 1
-        measures = {name: total + timestep.measures[name] for name, total in worlds.episode_measures.items()}
         trajectory = Trajectory(
             worlds.observation,
-            action,
-            log_prob,
+            choice.action,
+            choice.log_prob,
             timestep.reward,
             timestep.terminated,
             timestep.truncated,
-            keep(timestep),
+            timestep.observation,
             jnp.ones_like(done),
+            choice.extras | look(timestep),
         )
+
+        # add up the running episodes; those that ended are reported and begin again at 0
+        episode_return = worlds.episode_return + timestep.reward
+        episode_length = worlds.episode_length + 1
+        measures = {name: total + timestep.measures[name] for name, total in worlds.episode_measures.items()}
         totals = {"episode_return": episode_return, "episode_length": episode_length} | measures
         ended = {name: jnp.where(done, total, jnp.nan) for name, total in totals.items()}
         running = jax.tree.map(lambda total: jnp.where(done, 0, total), (episode_return, episode_length, measures))

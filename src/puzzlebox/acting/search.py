@@ -60,6 +60,11 @@ class Found(NamedTuple):
     value: Array  # float32 [B]
     weights: Array  # float32 [B, U], sums to 1
 
+    def log_prob(self, action: Array) -> Array:
+        """log of what ``weights`` give to ``action [B]``; very negative but finite where that is 0."""
+        chosen = self.weights[jnp.arange(action.shape[0]), action]
+        return jnp.log(jnp.maximum(chosen, jnp.finfo(jnp.float32).tiny))
+
 
 Model = Callable[[Any, Array, Key], Branch]  # (embedding, action [B], key) -> Branch
 Evaluate = Callable[[Array], tuple[Array, Array]]  # observation [B, ...] -> (logits [B, U], value [B])

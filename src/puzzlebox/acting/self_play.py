@@ -78,7 +78,7 @@ def self_play(
         trajectory = Trajectory(
             position.observation,
             action,
-            jnp.log(jnp.maximum(found.weights[board, action], jnp.finfo(jnp.float32).tiny)),
+            found.log_prob(action),
             after.reward[board, position.player],
             done,
             jnp.zeros_like(done),

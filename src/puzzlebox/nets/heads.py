@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from puzzlebox.errors import UsageError
-from puzzlebox.nets.conv import is_picture
+from puzzlebox.nets.conv import Torso, is_picture
 from puzzlebox.nets.mlp import MLP
 from puzzlebox.ops.distributions import Categorical, Gaussian
 from puzzlebox.types import Array, Key
@@ -39,8 +39,8 @@ def features(space: spaces.Space, observation: Array) -> Array:
     return observation.reshape(*batch, -1).astype(jnp.float32)
 
 
-def see(space: spaces.Space, observation: Array) -> Array:
-    """Observations as networks with a `Torso` take them: pictures as they are, everything else as `features`."""
+def network_input(space: spaces.Space, observation: Array) -> Array:
+    """Observations ``[..., *shape]`` for a network with a `Torso`: pictures as they are, all others as `features`."""
     return observation if is_picture(space) else features(space, observation)
 
 
@@ -85,6 +85,50 @@ class Actor(eqx.Module):
         if self.log_std is None:
             return Categorical(out)
         return Gaussian(out, self.log_std)
+
+
+class ActorAndCritic(eqx.Module):
+    """Observations as `network_input` gives them -> the actor's distribution and the critic's value ``[...]``.
+
+    Two networks that share nothing; on pictures one `Torso` with the layers ``hidden`` is shared, and actor and critic
+    are one layer each on top of it.
+    """
+
+    actor: Actor
+    critic: MLP
+    torso: Torso | None
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        hidden: tuple[int, ...],
+        *,
+        actor_key: Key,
+        critic_key: Key,
+    ):
+        self.torso, inputs = None, num_features(observation_space)
+        if is_picture(observation_space):
+            torso_key, critic_key = jax.random.split(critic_key)
+            self.torso = Torso(observation_space, hidden, key=torso_key)
+            inputs, hidden = self.torso.features, ()
+        self.actor = Actor(inputs, hidden, action_space, key=actor_key)
+        self.critic = MLP(inputs, hidden, 1, key=critic_key)
+
+    def __call__(self, x: Array) -> tuple[Categorical | Gaussian, Array]:
+        x = self._features(x)
+        return self.actor(x), self.critic(x)[..., 0]
+
+    def policy(self, x: Array) -> Categorical | Gaussian:
+        """The actor's distribution alone."""
+        return self.actor(self._features(x))
+
+    def value(self, x: Array) -> Array:
+        """The critic's value ``[...]`` alone."""
+        return self.critic(self._features(x))[..., 0]
+
+    def _features(self, x: Array) -> Array:
+        return x if self.torso is None else self.torso(x)
 
 
 def to_world(space: spaces.Space, action: Array) -> Array:

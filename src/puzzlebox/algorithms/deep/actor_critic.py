@@ -28,8 +28,13 @@ from puzzlebox.ops.value_losses import squared_error
 from puzzlebox.types import Array, Key, Metrics, Policy, Trajectory
 
 
+class Networks(NamedTuple):
+    actor: Actor
+    critic: MLP
+
+
 class State(NamedTuple):
-    nets: tuple[Actor, MLP]  # actor, critic
+    nets: Networks
     optimiser: optax.OptState
     worlds: Worlds
     key: Key
@@ -63,21 +68,20 @@ class ActorCritic(eqx.Module):
         actor_key, critic_key, worlds_key, key = jax.random.split(key, 4)
         inputs = num_features(self.env.observation_space)
         actor = Actor(inputs, self.hidden, self.env.action_space, key=actor_key)
-        nets = (actor, MLP(inputs, self.hidden, 1, key=critic_key))
+        nets = Networks(actor, MLP(inputs, self.hidden, 1, key=critic_key))
         return State(nets, self._optimiser().init(nets), start(vectorize(self.env, self.num_envs), worlds_key), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key = jax.random.split(state.key)
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(
-            explore(state.nets[0], self.env), env, state.worlds, self.num_steps, rollout_key
-        )
+        act = explore(state.nets.actor, self.env)
+        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
         updates, optimiser_state = self._optimiser().update(gradient, state.optimiser, state.nets)
         return State(optax.apply_updates(state.nets, updates), optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(state.nets[0], self.env, greedy)
+        return play(state.nets.actor, self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)
@@ -85,11 +89,10 @@ class ActorCritic(eqx.Module):
     def _optimiser(self) -> optax.GradientTransformation:
         return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=self.steps // self.iteration_steps)
 
-    def _loss(self, nets: tuple[Actor, MLP], trajectory: Trajectory) -> tuple[Array, Metrics]:
-        actor, critic = nets
+    def _loss(self, nets: Networks, trajectory: Trajectory) -> tuple[Array, Metrics]:
         observation = self._features(trajectory.observation)
-        value = critic(observation)[..., 0]
-        next_value = critic(self._features(trajectory.next_observation))[..., 0]
+        value = nets.critic(observation)[..., 0]
+        next_value = nets.critic(self._features(trajectory.next_observation))[..., 0]
         advantage = gae(
             trajectory.reward,
             value,
@@ -99,7 +102,7 @@ class ActorCritic(eqx.Module):
             self.discount,
             self.gae_lambda,
         )
-        distribution = actor(observation)
+        distribution = nets.actor(observation)
         log_prob = distribution.log_prob(trajectory.action)
         policy_loss = policy_gradient_loss(log_prob, normalise(advantage)).mean()
         value_loss = 0.5 * squared_error(value, advantage + value).mean()

@@ -14,6 +14,7 @@ worlds may step at once; a truncated transition is bootstrapped, a terminated on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from puzzlebox.acting.rollout import Worlds, rollout, start
+from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.data.experience import Experience, Past, learned
 from puzzlebox.data.transitions import Sample
@@ -30,7 +31,7 @@ from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
 from puzzlebox.nets.conv import is_picture
-from puzzlebox.nets.heads import num_features, require_discrete_actions, see
+from puzzlebox.nets.heads import network_input, num_features, require_discrete_actions
 from puzzlebox.nets.q_networks import QNetwork
 from puzzlebox.ops import schedules
 from puzzlebox.ops.branch import when
@@ -115,7 +116,8 @@ class DQN(eqx.Module):
 
     def init(self, key: Key) -> State:
         net_key, worlds_key, key = jax.random.split(key, 3)
-        worlds = start(vectorize(self.env, self.num_envs), worlds_key)
+        env = vectorize(self.env, self.num_envs)
+        worlds = start(env, worlds_key)
         net = QNetwork(
             self.env.observation_space,
             self.hidden,
@@ -155,10 +157,10 @@ class DQN(eqx.Module):
     def policy(self, state: State, greedy: bool = False) -> Policy:
         epsilon = 0.0 if greedy or self.noisy else self.epsilon_end
         act = self._explore(state.net, epsilon)
-        return lambda observation, key: act(observation, key)[0]
+        return lambda observation, key: act(observation, key).action
 
-    def _features(self, observation: Array) -> Array:
-        return see(self.env.observation_space, observation)
+    def _input(self, observation: Array) -> Array:
+        return network_input(self.env.observation_space, observation)
 
     def _optimiser(self) -> optax.GradientTransformation:
         updates = self.steps // self.iteration_steps * self.num_updates
@@ -170,12 +172,12 @@ class DQN(eqx.Module):
         exploration = self.exploration_fraction * (self.steps // self.iteration_steps)
         return schedules.linear(self.epsilon_start, self.epsilon_end, exploration)(iteration)
 
-    def _explore(self, net: QNetwork, epsilon: Array | float):
+    def _explore(self, net: QNetwork, epsilon: Array | float) -> Callable[[Array, Key], Choice]:
         """ε-greedy: a random action with probability ε, else the best by the network."""
 
-        def act(observation: Array, key: Key) -> tuple[Array, Array]:
+        def act(observation: Array, key: Key) -> Choice:
             coin_key, action_key = jax.random.split(key)
-            q = net(self._features(observation))
+            q = net(self._input(observation))
             best = jnp.argmax(q, axis=-1).astype(jnp.int32)
             random = jax.random.randint(action_key, best.shape, 0, q.shape[-1])
             explores = jax.random.uniform(coin_key, best.shape) < epsilon
@@ -183,7 +185,7 @@ class DQN(eqx.Module):
             log_prob = jnp.where(
                 explores & (random != best), chosen_at_random, jnp.log1p(epsilon / q.shape[-1] - epsilon)
             )
-            return jnp.where(explores, random, best), log_prob
+            return Choice(jnp.where(explores, random, best), log_prob)
 
         return act
 
@@ -223,7 +225,7 @@ class DQN(eqx.Module):
         if key is not None:
             keys = jax.random.split(key, 3)
             net, target_net, chooser = net.drawn(keys[0]), target_net.drawn(keys[1]), net.drawn(keys[2])
-        seen, next_seen = self._features(batch.observation), self._features(batch.next_observation)
+        seen, next_seen = self._input(batch.observation), self._input(batch.next_observation)
         if self.distributional:
             log_probs, next_log_probs = net.log_probs(seen), target_net.log_probs(next_seen)
             next_q = chooser(next_seen) if self.double else target_net.means(next_log_probs)

@@ -7,8 +7,8 @@ Departures: a truncated episode is bootstrapped from its true last observation; 
 but share the torso that reads pictures; advantages are normalised per minibatch and the learning rate falls linearly to
 zero, as in the common implementations.
 
-Pictures stay whole numbers until a minibatch enters the network, and what follows a step is not stored: its value is
-that of the next row, and is computed on its own only where a clock cut the episode.
+Pictures stay bytes until a minibatch enters the network, and what follows a step is not stored: its value is that of
+the next row.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from puzzlebox.acting.actor import explore, play
-from puzzlebox.acting.rollout import Worlds, rollout, start
+from puzzlebox.acting.actor import play
+from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import check_fields, param
-from puzzlebox.nets.conv import Torso, is_picture
-from puzzlebox.nets.heads import Actor, check_actor, num_features, see
-from puzzlebox.nets.mlp import MLP
+from puzzlebox.nets.heads import ActorAndCritic, check_actor, network_input, num_features
 from puzzlebox.ops.branch import when
 from puzzlebox.ops.masks import normalise
 from puzzlebox.ops.policy_losses import approximate_kl, clipped_policy_loss, is_clipped
@@ -39,7 +37,7 @@ from puzzlebox.types import Array, Key, Metrics, Policy, Timestep, Trajectory
 
 
 class State(NamedTuple):
-    nets: tuple  # actor, critic, and on pictures the torso that both share
+    nets: ActorAndCritic
     optimiser: optax.OptState
     worlds: Worlds
     key: Key
@@ -80,99 +78,90 @@ class PPO(eqx.Module):
 
     def init(self, key: Key) -> State:
         actor_key, critic_key, worlds_key, key = jax.random.split(key, 4)
-        space, hidden, torso = self.env.observation_space, self.hidden, None
-        inputs = num_features(space)
-        if is_picture(space):
-            torso_key, critic_key = jax.random.split(critic_key)
-            torso = Torso(space, hidden, key=torso_key)
-            inputs, hidden = torso.features, ()
-        actor = Actor(inputs, hidden, self.env.action_space, key=actor_key)
-        critic = MLP(inputs, hidden, 1, key=critic_key)
-        nets = (actor, critic) if torso is None else (actor, critic, torso)
-        worlds = start(vectorize(self.env, self.num_envs), worlds_key)
-        return State(nets, self._optimiser().init(nets), worlds, key)
+        spaces = self.env.observation_space, self.env.action_space
+        nets = ActorAndCritic(*spaces, self.hidden, actor_key=actor_key, critic_key=critic_key)
+        return State(nets, self._optimiser().init(nets), start(vectorize(self.env, self.num_envs), worlds_key), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key, epochs_key = jax.random.split(state.key, 3)
-        collect = self._collect_pictures if is_picture(self.env.observation_space) else self._collect
-        worlds, trajectory, value, next_value, metrics = collect(state, rollout_key)
-        advantage = gae(
-            trajectory.reward,
-            value,
-            next_value,
-            trajectory.terminated,
-            trajectory.truncated,
-            self.discount,
-            self.gae_lambda,
-        )
-        (nets, optimiser_state), learning = self._improve(state, trajectory, advantage, advantage + value, epochs_key)
+        worlds, trajectory, metrics = self._collect(state, rollout_key)
+        advantage, target = self._advantages(state.nets, worlds, trajectory)
+        nets, optimiser_state, learning = self._improve(state, trajectory, advantage, target, epochs_key)
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(lambda x: state.nets[0](_view(state.nets, x)), self.env, greedy, read=see)
+        return play(state.nets.policy, self.env, greedy, read=network_input)
 
     def _optimiser(self) -> optax.GradientTransformation:
         updates = self.steps // self.iteration_steps * self.num_epochs * self.num_minibatches
         return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=updates)
 
-    def _collect(self, state: State, key: Key):
-        """Worlds, trajectory, values and next values ``[T, B]``, metrics."""
-        env = vectorize(self.env, self.num_envs)
-        act = explore(state.nets[0], self.env)
-        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, key)
-        value, next_value = (self._value(state.nets, x) for x in (trajectory.observation, trajectory.next_observation))
-        return worlds, trajectory, value, next_value, metrics
+    def _input(self, observation: Array) -> Array:
+        return network_input(self.env.observation_space, observation)
 
-    def _collect_pictures(self, state: State, key: Key):
-        """The same, with each picture seen once: the values come with the actions."""
-        actor, critic, torso = state.nets
+    def _collect(self, state: State, key: Key) -> tuple[Worlds, Trajectory, Metrics]:
+        """``num_steps`` steps in every world. Extras ``[T, B]``: V(s_t), and V(s_{t+1}) where a clock cut the episode.
 
-        def act(observation: Array, key: Key) -> tuple[Array, tuple[Array, Array]]:
-            x = torso(observation)
-            distribution = actor(x)
+        The value comes with the action, so that each observation is seen once. In the row after a cut the world shows
+        another episode already, so the value of what was cut off is computed then and there, which is seldom.
+        """
+        nets = state.nets
+
+        def act(observation: Array, key: Key) -> Choice:
+            distribution, value = nets(self._input(observation))
             action = distribution.sample(key)
-            return action, (distribution.log_prob(action), critic(x)[..., 0])
+            return Choice(action, distribution.log_prob(action), {"value": value})
 
-        def value_if_cut(timestep: Timestep) -> Array:
-            cut = timestep.truncated.any()
-            return when(cut, lambda _: self._value(state.nets, timestep.observation), jnp.zeros(self.num_envs))
+        def look(timestep: Timestep) -> dict[str, Array]:
+            some_cut, zeros = timestep.truncated.any(), jnp.zeros(self.num_envs)
+            return {"cut_value": when(some_cut, lambda _: nets.value(self._input(timestep.observation)), zeros)}
 
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, key, keep=value_if_cut)
-        log_prob, value = trajectory.log_prob
-        following = jnp.concatenate([value[1:], self._value(state.nets, worlds.observation)[None]])
-        next_value = jnp.where(trajectory.truncated, trajectory.next_observation, following)
-        return worlds, trajectory._replace(log_prob=log_prob), value, next_value, metrics
+        return rollout(act, env, state.worlds, self.num_steps, key, look)
 
-    def _value(self, nets: tuple, observation: Array) -> Array:
-        return nets[1](_view(nets, see(self.env.observation_space, observation)))[..., 0]
+    def _advantages(self, nets: ActorAndCritic, worlds: Worlds, trajectory: Trajectory) -> tuple[Array, Array]:
+        """Advantages, and what the critic is to learn, ``[T, B]``."""
+        value, cut_value = trajectory.extras["value"], trajectory.extras["cut_value"]
+        following = jnp.concatenate([value[1:], nets.value(self._input(worlds.observation))[None]])
+        advantage = gae(
+            trajectory.reward,
+            value,
+            jnp.where(trajectory.truncated, cut_value, following),
+            trajectory.terminated,
+            trajectory.truncated,
+            self.discount,
+            self.gae_lambda,
+        )
+        return advantage, advantage + value
 
-    def _improve(self, state: State, trajectory: Trajectory, advantage: Array, target: Array, key: Key):
+    def _improve(
+        self, state: State, trajectory: Trajectory, advantage: Array, target: Array, key: Key
+    ) -> tuple[ActorAndCritic, optax.OptState, Metrics]:
         """Epochs of minibatch gradient steps."""
-        seen = see(self.env.observation_space, trajectory.observation)
-        batch = (seen, trajectory.action, trajectory.log_prob, advantage, target)
-        batch = jax.tree.map(lambda x: x.reshape(self.iteration_steps, *x.shape[2:]), batch)
-        transform = self._optimiser()
+        x, transform = self._input(trajectory.observation), self._optimiser()
+        batch = (x, trajectory.action, trajectory.log_prob, advantage, target)
+        batch = jax.tree.map(lambda leaf: leaf.reshape(self.iteration_steps, *leaf.shape[2:]), batch)
 
-        def gradient_step(carry, indices: Array):
+        def gradient_step(carry, rows: Array):
             nets, optimiser_state = carry
-            minibatch = jax.tree.map(lambda x: x[indices], batch)
+            minibatch = jax.tree.map(lambda leaf: leaf[rows], batch)
             gradient, metrics = jax.grad(self._loss, has_aux=True)(nets, *minibatch)
             updates, optimiser_state = transform.update(gradient, optimiser_state, nets)
             return (optax.apply_updates(nets, updates), optimiser_state), metrics
 
+        # every epoch is a new order of all rows, cut into minibatches
         orders = jax.vmap(lambda k: shuffle(k, self.iteration_steps))(jax.random.split(key, self.num_epochs))
-        indices = orders.reshape(self.num_epochs * self.num_minibatches, -1)
-        carry, metrics = jax.lax.scan(gradient_step, (state.nets, state.optimiser), indices)
-        return carry, jax.tree.map(jnp.mean, metrics)
+        minibatches = orders.reshape(self.num_epochs * self.num_minibatches, -1)
+        (nets, optimiser_state), metrics = jax.lax.scan(gradient_step, (state.nets, state.optimiser), minibatches)
+        return nets, optimiser_state, jax.tree.map(jnp.mean, metrics)
 
-    def _loss(self, nets, observation, action, old_log_prob, advantage, target) -> tuple[Array, Metrics]:
-        actor, critic = nets[:2]
-        observation = _view(nets, observation)
-        distribution = actor(observation)
+    def _loss(
+        self, nets: ActorAndCritic, x: Array, action: Array, old_log_prob: Array, advantage: Array, target: Array
+    ) -> tuple[Array, Metrics]:
+        distribution, value = nets(x)
         log_prob = distribution.log_prob(action)
         policy_loss = clipped_policy_loss(log_prob, old_log_prob, normalise(advantage), self.clip_ratio).mean()
-        value_loss = 0.5 * squared_error(critic(observation)[..., 0], target).mean()
+        value_loss = 0.5 * squared_error(value, target).mean()
         entropy = distribution.entropy().mean()
         loss = policy_loss + self.value_coef * value_loss - self.entropy_coef * entropy
         metrics = {
@@ -183,8 +172,3 @@ class PPO(eqx.Module):
             "clip_fraction": is_clipped(log_prob, old_log_prob, self.clip_ratio).mean(),
         }
         return loss, metrics
-
-
-def _view(nets: tuple, seen: Array) -> Array:
-    """What actor and critic read: the torso's view of a picture, anything else as it is."""
-    return nets[2](seen) if len(nets) == 3 else seen

@@ -32,8 +32,13 @@ from puzzlebox.ops.value_losses import squared_error
 from puzzlebox.types import Array, Key, Metrics, Policy, Trajectory
 
 
+class Networks(NamedTuple):
+    actor: Actor
+    baseline: MLP
+
+
 class State(NamedTuple):
-    nets: tuple[Actor, MLP]  # policy, baseline
+    nets: Networks
     optimiser: optax.OptState
     worlds: Worlds
     key: Key
@@ -66,15 +71,14 @@ class Reinforce(eqx.Module):
         actor_key, baseline_key, worlds_key, key = jax.random.split(key, 4)
         inputs = num_features(self.env.observation_space)
         actor = Actor(inputs, self.hidden, self.env.action_space, key=actor_key)
-        nets = (actor, MLP(inputs, self.hidden, 1, key=baseline_key))
+        nets = Networks(actor, MLP(inputs, self.hidden, 1, key=baseline_key))
         return State(nets, self._optimiser().init(nets), start(vectorize(self.env, self.num_envs), worlds_key), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, start_key, rollout_key = jax.random.split(state.key, 3)
         env = vectorize(self.env, self.num_envs)
-        worlds, trajectory, metrics = rollout(
-            explore(state.nets[0], self.env), env, start(env, start_key), self.num_steps, rollout_key
-        )
+        act = explore(state.nets.actor, self.env)
+        worlds, trajectory, metrics = rollout(act, env, start(env, start_key), self.num_steps, rollout_key)
         trajectory = trajectory._replace(mask=began_in_first_half(trajectory))
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
         updates, optimiser_state = self._optimiser().update(gradient, state.optimiser, state.nets)
@@ -82,7 +86,7 @@ class Reinforce(eqx.Module):
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(state.nets[0], self.env, greedy)
+        return play(state.nets.actor, self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)
@@ -90,15 +94,14 @@ class Reinforce(eqx.Module):
     def _optimiser(self) -> optax.GradientTransformation:
         return optimiser.adam(self.learning_rate, self.max_grad_norm, anneal_over=self.steps // self.iteration_steps)
 
-    def _loss(self, nets: tuple[Actor, MLP], trajectory: Trajectory) -> tuple[Array, Metrics]:
-        actor, baseline = nets
+    def _loss(self, nets: Networks, trajectory: Trajectory) -> tuple[Array, Metrics]:
         observation = self._features(trajectory.observation)
-        value = baseline(observation)[..., 0] if self.baseline else jnp.zeros_like(trajectory.reward)
-        next_value = baseline(self._features(trajectory.next_observation))[..., 0] if self.baseline else 0.0
+        value = nets.baseline(observation)[..., 0] if self.baseline else jnp.zeros_like(trajectory.reward)
+        next_value = nets.baseline(self._features(trajectory.next_observation))[..., 0] if self.baseline else 0.0
         returns = discounted_returns(
             trajectory.reward, next_value, trajectory.terminated, trajectory.truncated, self.discount
         )
-        distribution = actor(observation)
+        distribution = nets.actor(observation)
         log_prob = distribution.log_prob(trajectory.action)
         advantage = normalise(returns - jax.lax.stop_gradient(value), trajectory.mask)
         policy_loss = masked_mean(policy_gradient_loss(log_prob, advantage), trajectory.mask)

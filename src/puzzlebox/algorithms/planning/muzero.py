@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.acting import self_play
-from puzzlebox.acting.rollout import Worlds, rollout, start
+from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
 from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
@@ -214,26 +214,27 @@ class MuZero(eqx.Module):
             return self._play_game(state, key)
         env = vectorize(self.env, self.num_envs)
 
-        def act(observation: Array, key: Key) -> tuple[Array, Found]:
+        def act(observation: Array, key: Key) -> Choice:
             found = self.plan(state.net, observation, None, key)
-            return found.action, found
+            kept = {"value": found.value, "weights": found.weights}
+            return Choice(found.action, found.log_prob(found.action), kept)
 
         worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, key)
-        found: Any = trajectory.log_prob  # what `act` gave beside the action
+        value, weights = trajectory.extras["value"], trajectory.extras["weights"]
         step = Step(
             trajectory.observation,
-            jnp.ones(found.weights.shape, bool),
+            jnp.ones(weights.shape, bool),
             trajectory.action,
             trajectory.reward,
             trajectory.terminated,
             trajectory.truncated,
-            jnp.ones_like(found.value),
+            jnp.ones_like(value),
             trajectory.mask,
-            found.value,
+            value,
             self._value(state.net, trajectory.next_observation),
-            found.weights,
+            weights,
         )
-        return worlds, step, metrics | {"search_value": found.value.mean()}
+        return worlds, step, metrics | {"search_value": value.mean()}
 
     def _play_game(self, state: State, key: Key) -> tuple[Games, Step, Metrics]:
         def choose(_: Any, positions: Position, length: Array, key: Key) -> Found:
