@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from puzzlebox.data import frames, transitions
+from puzzlebox.data.experience import Experience
 from puzzlebox.types import Trajectory
 
 STACK, SIDE, WORLDS, ROWS, BLOCK = 3, 2, 2, 12, 4
 DISCOUNT = 0.5
+STACKS, ACTIONS = jnp.zeros((WORLDS, SIDE, SIDE, STACK), jnp.uint8), jnp.zeros(WORLDS, jnp.int32)
 
 
 def play(filling, num_steps=28, seed=0):
@@ -80,7 +82,7 @@ def read(function, memory, whole, *settings):
 @pytest.mark.parametrize("n", [1, 3])
 def test_frames_are_stacked_as_they_were_seen(filling, n):
     worlds = play(filling)
-    memory = frames.empty(jnp.zeros((WORLDS, SIDE, SIDE, STACK), jnp.uint8), ROWS, STACK)
+    memory = frames.empty(STACKS, ACTIONS, ROWS, STACK)
     checked = 0
     for begin in range(0, 28, BLOCK):
         memory = frames.add(memory, *block(worlds, begin), STACK)
@@ -103,7 +105,7 @@ def test_frames_are_stacked_as_they_were_seen(filling, n):
 def test_every_whole_row_is_drawn_and_no_other():
     margins = frames.margins(STACK, 2)
     worlds = play("zeros")
-    memory = frames.empty(jnp.zeros((WORLDS, SIDE, SIDE, STACK), jnp.uint8), ROWS, STACK)
+    memory = frames.empty(STACKS, ACTIONS, ROWS, STACK)
     for begin in range(0, 24, BLOCK):
         memory = frames.add(memory, *block(worlds, begin), STACK)
         if begin == 0:
@@ -116,7 +118,7 @@ def test_every_whole_row_is_drawn_and_no_other():
 
 def test_a_resumed_run_whose_worlds_start_anew_mixes_no_episodes():
     worlds = play("copies")
-    memory = frames.empty(jnp.zeros((WORLDS, SIDE, SIDE, STACK), jnp.uint8), ROWS, STACK)
+    memory = frames.empty(STACKS, ACTIONS, ROWS, STACK)
     trajectory, first = block(worlds, 0)
     quiet = jnp.zeros_like(first)
     memory = frames.add(memory, trajectory._replace(terminated=quiet, truncated=quiet), quiet.at[0].set(True), STACK)
@@ -130,7 +132,7 @@ def test_a_resumed_run_whose_worlds_start_anew_mixes_no_episodes():
 @pytest.mark.parametrize("n", [1, 3])
 def test_steps_are_read_as_they_were_taken(n):
     worlds = play("zeros")
-    memory = transitions.empty(jnp.zeros((WORLDS, SIDE, SIDE, STACK), jnp.uint8), ROWS)
+    memory = transitions.empty(STACKS, ACTIONS, ROWS)
     for begin in range(0, 28, BLOCK):
         memory = transitions.add(memory, *block(worlds, begin))
         newest = begin + BLOCK - 1
@@ -142,7 +144,45 @@ def test_steps_are_read_as_they_were_taken(n):
             np.testing.assert_array_equal(sample.observation, worlds[world][t][0])
 
 
+def box(t, world):
+    return np.array([t + world / 8, -t, 0.1 * t], np.float32)
+
+
+def multi_discrete(t, world):
+    return np.array([t, world], np.int32)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("stack", [0, STACK])
+@pytest.mark.parametrize("action", [box, multi_discrete])
+def test_actions_of_any_shape_and_type_are_drawn_as_they_were_taken(action, stack, n):
+    worlds, time = play("zeros"), np.arange(28)
+    taken = np.array([[action(t, world) for world in range(WORLDS)] for t in time])
+    experience = Experience(ROWS, WORLDS, n, stack, prioritised=False)
+    past = experience.empty(STACKS, jnp.zeros_like(taken[0]))
+    for begin in range(0, 28, BLOCK):
+        trajectory, first = block(worlds, begin)
+        past = experience.add(past, trajectory._replace(action=jnp.asarray(taken[begin : begin + BLOCK])), first)
+    lots = experience.lots(past, jax.random.key(0), (1, 200))
+    place, sample = experience.draw(past, lots[0], 200, DISCOUNT, 0.0)
+    assert sample.action.dtype == taken.dtype
+    newest = {t % ROWS: t for t in time}
+    for i, (row, world) in enumerate(zip(*np.divmod(place, WORLDS), strict=True)):
+        t = newest[row]
+        np.testing.assert_array_equal(sample.action[i], taken[t, world])
+        reward, power, length, *_ = expected(worlds[world], t, n, 27, stop_before_cut=stack > 0)
+        assert (sample.reward[i], sample.discount[i], sample.weight[i]) == (reward, power, length > 0)
+
+
+def test_numbers_that_the_replay_cannot_hold_are_refused():
+    trajectory, first = block(play("zeros"), 0)
+    fractions = trajectory._replace(action=trajectory.action + 0.5)
+    with pytest.raises(TypeError, match="replay of int32 cannot hold float32"):
+        transitions.add(transitions.empty(STACKS, ACTIONS, ROWS), fractions, first)
+
+
 def test_a_million_frames_fit():
-    shapes = jax.eval_shape(lambda seen: frames.empty(seen, 125_000, 4), jnp.zeros((8, 84, 84, 4), jnp.uint8))
+    examples = jnp.zeros((8, 84, 84, 4), jnp.uint8), jnp.zeros(8, jnp.int32)
+    shapes = jax.eval_shape(lambda seen, action: frames.empty(seen, action, 125_000, 4), *examples)
     assert shapes.storage.action.size == 1_000_000
     assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) <= 7.5e9

@@ -43,12 +43,12 @@ class Experience(eqx.Module):
         """How many of the oldest and of the newest rows cannot be drawn."""
         return frames.margins(self.stack, self.num_rewards) if self.stack else (0, 0)
 
-    def empty(self, observation: Array) -> Past:
-        """Nothing yet, for worlds that show ``observation [B, ...]``."""
+    def empty(self, observation: Array, action: Array) -> Past:
+        """Nothing yet, for observations and actions of the worlds like these, ``[B, ...]``."""
         if self.stack:
-            steps = frames.empty(observation, self.rows, self.stack)
+            steps = frames.empty(observation, action, self.rows, self.stack)
         else:
-            steps = transitions.empty(observation, self.rows)
+            steps = transitions.empty(observation, action, self.rows)
         return Past(steps, prioritised.empty(self.rows * self.worlds) if self.prioritised else None)
 
     def add(self, past: Past, trajectory: Trajectory, first: Array) -> Past:

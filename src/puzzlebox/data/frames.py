@@ -49,12 +49,10 @@ def margins(stack: int, num_steps: int) -> tuple[int, int]:
     return stack - 1, num_steps
 
 
-def empty(observation: Array, rows: int, stack: int) -> Replay:
-    """A replay without content; ``observation [B, H, W, stack · C]`` is what the worlds show now."""
-    worlds = observation.shape[0]
-    action, reward, flag = (jnp.zeros(worlds, dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
-    frame, filled = _newest(observation, stack), jnp.zeros(worlds, jnp.uint8)
-    return replay.empty(Frames(frame, action, reward, flag, flag, filled), rows)
+def empty(observation: Array, action: Array, rows: int, stack: int) -> Replay:
+    """A replay without content, for ``observation [B, H, W, stack · C]`` and ``action [B, ...]`` like these."""
+    reward, flag, filled = (jnp.zeros(action.shape[0], dtype) for dtype in (jnp.float32, jnp.bool_, jnp.uint8))
+    return replay.empty(Frames(_newest(observation, stack), action, reward, flag, flag, filled), rows)
 
 
 def add(memory: Replay, trajectory: Trajectory, first: Array, stack: int) -> Replay:
@@ -63,14 +61,14 @@ def add(memory: Replay, trajectory: Trajectory, first: Array, stack: int) -> Rep
     older = trajectory.observation[..., : -frame.shape[-1]].reshape(*frame.shape[:-1], stack - 1, frame.shape[-1])
     axes = (-4, -3, -2, -1)
     blank, copies = (older == 0).all(axes), (older == frame[..., None, :]).all(axes)
-    filled = jnp.where(first & blank, BLANK, jnp.where(first & copies, COPIES, 0))
+    filled = jnp.where(first & blank, BLANK, jnp.where(first & copies, COPIES, 0)).astype(jnp.uint8)
     steps = Frames(frame, trajectory.action, trajectory.reward, trajectory.terminated, first, filled)
     return replay.add(memory, steps)
 
 
 def draw(memory: Replay, key: Key, shape: tuple[int, ...], margins: tuple[int, int]) -> Array:
     """Places drawn uniformly with replacement, int32 ``shape``; any place as long as none has all its rows."""
-    rows, worlds = memory.storage.action.shape
+    rows, worlds = memory.storage.reward.shape
     oldest = jnp.maximum(memory.added - rows, 0) + margins[0]
     newest = jnp.maximum(memory.added - margins[1], oldest + 1)
     place = jax.random.randint(key, shape, oldest * worlds, newest * worlds)
@@ -80,7 +78,7 @@ def draw(memory: Replay, key: Key, shape: tuple[int, ...], margins: tuple[int, i
 def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike, stack: int) -> Sample:
     """The steps at ``place [N]``, with ``num_steps`` rewards each, or as many as the episode has."""
     steps: Frames = memory.storage
-    rows, worlds = steps.action.shape
+    rows, worlds = steps.reward.shape
     row, world = place // worlds, place % worlds
     window = (row + jnp.arange(num_steps)[:, None]) % rows
     ended = steps.first[(window + 1) % rows, world]
@@ -100,7 +98,7 @@ def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike, stac
 
 def stacked(steps: Frames, row: Array, world: Array, stack: int) -> Array:
     """The observations of these rows and worlds ``[N]``: ``[N, H, W, stack · C]``."""
-    rows = steps.action.shape[0]
+    rows = steps.reward.shape[0]
     lag = jnp.arange(stack)[:, None]
     filled = steps.filled[(row - lag) % rows, world] > 0
     inside = jnp.cumsum(filled, axis=0) - filled == 0  # [stack, N]: this lag is a frame that was seen

@@ -23,11 +23,16 @@ def empty(example: Any, capacity: int) -> Replay:
 
 
 def add(replay: Replay, transitions: Any) -> Replay:
-    """Adds ``[N, ...]`` transitions over the oldest ones; N divides the capacity, so a block never wraps around."""
+    """Adds ``[N, ...]`` transitions over the oldest ones; N divides the capacity, so a block never wraps around.
+
+    Raises TypeError for numbers that the storage cannot hold exactly, such as fractions in a ring of whole numbers.
+    """
     count = jax.tree.leaves(transitions)[0].shape[0]
     first = replay.added % jax.tree.leaves(replay.storage)[0].shape[0]
 
     def write(ring: Array, rows: Array) -> Array:
+        if jnp.promote_types(rows.dtype, ring.dtype) != ring.dtype:
+            raise TypeError(f"a replay of {ring.dtype} cannot hold {rows.dtype}")
         return jax.lax.dynamic_update_slice_in_dim(ring, rows.astype(ring.dtype), first, axis=0)
 
     return Replay(jax.tree.map(write, replay.storage, transitions), replay.added + count)

@@ -47,10 +47,9 @@ class Sample(NamedTuple):
     weight: Array
 
 
-def empty(observation: Array, rows: int) -> Replay:
-    """A replay without content; ``observation [B, ...]`` is what the worlds show now."""
-    worlds = observation.shape[0]
-    action, reward, flag = (jnp.zeros(worlds, dtype) for dtype in (jnp.int32, jnp.float32, jnp.bool_))
+def empty(observation: Array, action: Array, rows: int) -> Replay:
+    """A replay without content, for observations and actions of ``B`` worlds like these, ``[B, ...]``."""
+    reward, flag = (jnp.zeros(action.shape[0], dtype) for dtype in (jnp.float32, jnp.bool_))
     return replay.empty(Transition(observation, action, reward, flag, observation, flag), rows)
 
 
@@ -69,14 +68,14 @@ def add(memory: Replay, trajectory: Trajectory, first: Array) -> Replay:
 
 def draw(memory: Replay, key: Key, shape: tuple[int, ...]) -> Array:
     """Places drawn uniformly with replacement, int32 ``shape``."""
-    rows, worlds = memory.storage.action.shape
+    rows, worlds = memory.storage.reward.shape
     return jax.random.randint(key, shape, 0, jnp.minimum(memory.added, rows) * worlds)
 
 
 def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike) -> Sample:
     """The steps at ``place [N]``, with ``num_steps`` rewards each, or as many as the episode and the replay have."""
     steps: Transition = memory.storage
-    rows, worlds = steps.action.shape
+    rows, worlds = steps.reward.shape
     row, world = place // worlds, place % worlds
     window = (row + jnp.arange(num_steps)[:, None]) % rows
     there = jnp.arange(num_steps)[:, None] < (memory.added - 1 - row) % rows + 1

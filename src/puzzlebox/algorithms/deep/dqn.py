@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
+from puzzlebox.acting.rollout import Choice, Worlds, rollout, start, zero_actions
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.data.experience import Experience, Past, learned
 from puzzlebox.data.transitions import Sample
@@ -128,7 +128,7 @@ class DQN(eqx.Module):
             limit=self.value_limit,
             noise=self.noise_scale if self.noisy else 0.0,
         )
-        past = self._experience.empty(worlds.observation)
+        past = self._experience.empty(worlds.observation, zero_actions(env))
         return State(net, net, self._optimiser().init(net), past, jnp.int32(0), worlds, key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
