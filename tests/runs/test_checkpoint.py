@@ -64,3 +64,11 @@ def test_another_shape_is_refused_by_name(tmp_path):
     other = shapes() | {"weights": jax.ShapeDtypeStruct((9, 9), jnp.float32)}
     with pytest.raises(PuzzleboxError, match=r"weights.*\(9, 9\).*\(2, 3\)"):
         checkpoint.load(path, other)
+
+
+def test_a_state_of_another_version_is_refused_in_one_line(tmp_path):
+    path = checkpoint.save(tmp_path, 1, STATE, {"steps": 1})
+    other = shapes() | {"biases": jax.ShapeDtypeStruct((3,), jnp.float32)}
+    with pytest.raises(PuzzleboxError, match=r"lacks \['biases'\], because another version .* start again") as raised:
+        checkpoint.load(path, other)
+    assert "\n" not in str(raised.value)

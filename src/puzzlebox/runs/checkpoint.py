@@ -76,9 +76,15 @@ def load(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         shape = (*leaf.shape, 2) if is_key else leaf.shape
         array = arrays.get(name)
-        if array is None or array.shape != shape:
-            found = "nothing" if array is None else f"shape {array.shape}"
-            raise PuzzleboxError(f"{path} does not fit this run: {name} should have shape {shape}, found {found}")
+        if array is None:
+            raise PuzzleboxError(
+                f"{path} does not fit this run: it lacks {name}, because another version of Puzzlebox wrote it or it "
+                "was exported without what training needs; start again with puzzlebox train"
+            )
+        if array.shape != shape:
+            raise PuzzleboxError(
+                f"{path} does not fit this run: {name} should have shape {shape}, found shape {array.shape}"
+            )
         values.append(jax.random.wrap_key_data(array) if is_key else jax.numpy.asarray(array, leaf.dtype))
     return jax.tree_util.tree_unflatten(structure, values), json.loads(metadata["progress"])
 
