@@ -52,7 +52,7 @@ class ActorCritic(eqx.Module):
     gae_lambda: float = param(0.95, "λ of the advantage estimate: 0 one-step, 1 n-step", low=0.0, high=1.0)
     value_coef: float = param(0.5, "weight of the critic's loss", low=0.0)
     entropy_coef: float = param(0.01, "weight of the entropy bonus", low=0.0)
-    max_grad_norm: float = param(0.5, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(0.5, "gradients with a larger global norm are clipped to it", low=0.0)
     hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers")
 
     def __check_init__(self):

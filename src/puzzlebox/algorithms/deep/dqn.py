@@ -86,7 +86,7 @@ class DQN(eqx.Module):
     value_limit: int = param(10, "the largest of them; the smallest is its negative", low=1)
     noisy: bool = param(False, "explore by noise in the weights instead of ε")
     noise_scale: float = param(0.5, "σ₀, the noise at the start, times √inputs", low=0.0)
-    max_grad_norm: float = param(10.0, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(10.0, "gradients with a larger global norm are clipped to it", low=0.0)
     hidden: tuple[int, ...] = param((120, 84), "widths of the hidden layers")
 
     def __check_init__(self):

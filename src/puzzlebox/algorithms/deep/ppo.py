@@ -58,7 +58,7 @@ class PPO(eqx.Module):
     clip_ratio: float = param(0.2, "ε, how far an action's probability may move per iteration", low=0.0)
     value_coef: float = param(0.5, "weight of the critic's loss", low=0.0)
     entropy_coef: float = param(0.0, "weight of the entropy bonus", low=0.0)
-    max_grad_norm: float = param(0.5, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(0.5, "gradients with a larger global norm are clipped to it", low=0.0)
     hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers; on pictures shared, after convolutions")
 
     def __check_init__(self):

@@ -55,7 +55,7 @@ class Reinforce(eqx.Module):
     discount: float = param(0.99, "γ, the weight of the next reward", low=0.0, high=1.0)
     baseline: bool = param(True, "subtract a learned state value from the return")
     entropy_coef: float = param(0.0, "weight of the entropy bonus", low=0.0)
-    max_grad_norm: float = param(0.5, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(0.5, "gradients with a larger global norm are clipped to it", low=0.0)
     hidden: tuple[int, ...] = param((64, 64), "widths of the hidden layers")
 
     def __check_init__(self):

@@ -59,7 +59,7 @@ class AlphaZero(eqx.Module):
     anneal_over: int = param(0, "moves over which it falls to a twentieth, and stays; 0: the whole training", low=0)
     weight_decay: float = param(1e-4, "shrinks weights by this share of the step size", low=0.0)
     value_coef: float = param(1.0, "weight of the value's loss", low=0.0)
-    max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(5.0, "gradients with a larger global norm are clipped to it", low=0.0)
     average_rate: float = param(
         0.02, "share of the learning network that enters the playing one per step", low=0.0, high=1.0
     )

@@ -70,7 +70,7 @@ class MuZero(eqx.Module):
     learning_rate: float = param(1e-3, "Adam's step size at the start; it falls linearly to zero", low=0.0)
     discount: float = param(0.997, "γ, the weight of the next reward", low=0.0, high=1.0)
     value_coef: float = param(0.5, "weight of the value's loss", low=0.0)
-    max_grad_norm: float = param(5.0, "gradients longer than this are shortened to it", low=0.0)
+    max_grad_norm: float = param(5.0, "gradients with a larger global norm are clipped to it", low=0.0)
     value_limit: float = param(300.0, "the largest reward or value the categories reach", low=0.01)
     num_bins: int = param(51, "categories for rewards and values", low=2)
     network: str = param("mlp", "conv sees a board as a picture, mlp as a list", choices=("conv", "mlp"))
