@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 from puzzlebox import __version__
 from puzzlebox.commands import COMMANDS
+from puzzlebox.commands.command import Command, Flag, flag, run, under
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 
 
@@ -21,12 +22,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 1 for a failure, 2 for a wrong request, 130 after Ctrl-C."""
-    argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments = parse(argv)
-        result = arguments.command(arguments)
-        if arguments.json:
-            print(json.dumps(result))
+        run(*parse(sys.argv[1:] if argv is None else argv))
     except PuzzleboxError as error:
         print(f"puzzlebox: {error}", file=sys.stderr)
         return error.exit_code
@@ -44,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
+    """The command, the arguments of its function that were given, and whether JSON is asked for."""
     parser = Parser(
         prog="puzzlebox",
         description="Reinforcement learning from a 5×5 maze to a language model.",
@@ -52,49 +50,67 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"puzzlebox {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, (function, help, add_arguments) in COMMANDS.items():
-        sub = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
-        sub.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-        add_arguments(sub)
-        sub.set_defaults(command=function)
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise unknown("command", argv[0], COMMANDS)
-    if argv[:1] == ["train"]:
-        add_fields(commands.choices["train"], argv)
-    arguments, rest = parser.parse_known_args(argv)
+    parsers = {
+        name: commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        for name, command in COMMANDS.items()
+    }
+    name = next((word for word in argv if not word.startswith("-")), "")
+    if name not in COMMANDS:
+        if name:
+            raise unknown("command", name, COMMANDS)
+        parser.parse_args(argv)  # shows the help or the version, or says that a command is missing
+    command, own = COMMANDS[name], parsers[name]
+    flags = command.flags
+    if name == "train":
+        algorithm = next((word for word in argv[argv.index(name) + 1 :] if not word.startswith("-")), "")
+        if algorithm:
+            flags += field_flags(algorithm)
+            own.prog += f" {algorithm}"
+    add_flags(own, flags)
+    found, rest = parser.parse_known_args(argv)
     if rest:
-        refuse(rest, commands.choices[argv[0]])
-    return arguments
+        refuse(rest, own, flags)
+    values = {one.parameter: getattr(found, one.parameter) for one in flags if one.parameter}
+    return command, {name: value for name, value in values.items() if value is not None}, found.json
 
 
-def refuse(rest: list[str], parser: argparse.ArgumentParser) -> NoReturn:
-    """Raises UsageError for what ``parser`` does not know."""
-    from puzzlebox.fields import unknown_field  # not before: JAX comes with it, and takes a second
+def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
+    """Gives ``parser`` the flags and ``--json``; what is not given is None afterwards."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    groups: dict[str, Any] = {"": parser}
+    for one in flags:
+        if one.group not in groups:
+            groups[one.group] = parser.add_argument_group(one.group)
+        default = f" (default {one.default})" if one.default else ""
+        words: dict[str, Any] = {"help": f"{one.help}{default}".replace("%", "%%"), "default": None}
+        words["action"] = argparse.BooleanOptionalAction if one.action == "yes_no" else one.action
+        if one.action in ("store", "append"):
+            words |= {"type": one.type, "metavar": one.metavar, "nargs": one.nargs, "choices": one.choices}
+        if one.name.startswith("--"):
+            groups[one.group].add_argument(one.name, dest=one.parameter, required=one.required, **words)
+        else:
+            groups[one.group].add_argument(one.parameter or one.name, **words)
 
-    flag = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)
-    if flag is None:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
-    raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", flag, known)
 
-
-def add_fields(parser: argparse.ArgumentParser, argv: list[str]) -> None:
-    """Gives ``train`` the flags of the algorithm named in ``argv``."""
+def field_flags(algorithm: str) -> tuple[Flag, ...]:
+    """The hyper-parameters of an algorithm; their values stay text, since several may be given."""
     from puzzlebox.algorithms import algorithm_class
     from puzzlebox.fields import params
 
-    name = next((word for word in argv[1:] if not word.startswith("-")), None)
-    if name is None:
-        return
-    fields = params(algorithm_class(name))
-    parser.prog += f" {name}"
-    group = parser.add_argument_group(f"hyper-parameters of {name} (several numbers with commas are swept)")
-    for field, definition in fields.items():
-        default = definition.default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        group.add_argument(
-            f"--{field.replace('_', '-')}",
-            dest=f"field_{field}",
-            metavar="VALUE",
-            help=f"{definition.help} (default {shown})".replace("%", "%%"),
-        )
+    flags = []
+    for name, field in params(algorithm_class(algorithm)).items():
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        option = f"--{name.replace('_', '-')}"
+        flags.append(flag(option, field.help, metavar="VALUE", default=default))
+    return under(f"hyper-parameters of {algorithm} (several numbers with commas are swept)", *flags)
+
+
+def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> NoReturn:
+    """Raises UsageError for what ``parser`` does not know."""
+    from puzzlebox.fields import unknown_field  # not before: JAX comes with it, and takes a second
+
+    strange = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)
+    if strange is None:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    known = [one.name for one in flags if one.name.startswith("--")]
+    raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, ["--help", "--json", *known])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.errors import UsageError
-from puzzlebox.evaluation.compare import Contestant, compare, groups, holm, judge, number
+from puzzlebox.evaluation.compare import Contestant, compare_runs, groups, holm, judge, number
 from puzzlebox.stats import intervals as statistics
 
 
@@ -28,7 +28,7 @@ GOOD, BAD = [480, 490, 495, 500, 500, 485], [100, 120, 90, 150, 130, 110]
 
 
 def test_the_better_run_beats_the_other_one(tmp_path):
-    result = compare([write_run(tmp_path / "b", BAD, algorithm="dqn"), write_run(tmp_path / "a", GOOD)])
+    result = compare_runs([write_run(tmp_path / "b", BAD, algorithm="dqn"), write_run(tmp_path / "a", GOOD)])
     pair = result["pairs"][0]
     assert (pair["a"], pair["b"], pair["winner"]) == ("ppo", "dqn", "ppo")
     assert pair["probability_of_improvement"] == 1.0
@@ -41,21 +41,21 @@ def test_the_better_run_beats_the_other_one(tmp_path):
 
 
 def test_equals_cannot_be_told_apart(tmp_path):
-    result = compare([write_run(tmp_path / "x", GOOD), write_run(tmp_path / "y", [s + 1 for s in GOOD])])
+    result = compare_runs([write_run(tmp_path / "x", GOOD), write_run(tmp_path / "y", [s + 1 for s in GOOD])])
     assert result["pairs"][0]["winner"] is None
     assert result["sentence"].startswith("ppo (y) and ppo (x) cannot be told apart on CartPole-v1")
 
 
 def test_a_run_against_itself(tmp_path):
     run = write_run(tmp_path / "x", GOOD)
-    result = compare([run, run])
+    result = compare_runs([run, run])
     assert result["pairs"][0]["winner"] is None
     assert result["pairs"][0]["difference"] == 0
 
 
 def test_swept_values_are_contestants(tmp_path):
     run = write_run(tmp_path / "s", BAD + GOOD, sweep={"learning_rate": [0.1, 0.001]})
-    result = compare([run])
+    result = compare_runs([run])
     assert [c["setting"] for c in result["contestants"]] == [{"learning_rate": 0.001}, {"learning_rate": 0.1}]
     assert result["sentence"].startswith("ppo, learning rate 0.001 beats ppo, learning rate 0.1 on CartPole-v1")
 
@@ -73,10 +73,10 @@ def test_three_runs_name_the_best_and_correct_for_their_number(tmp_path):
         write_run(tmp_path / "b", BAD, algorithm="dqn"),
         write_run(tmp_path / "c", [s - 1 for s in GOOD], algorithm="reinforce"),
     ]
-    result = compare(runs)
+    result = compare_runs(runs)
     assert len(result["pairs"]) == 3
     assert "it beats dqn and cannot be told apart from reinforce" in result["sentence"]
-    alone = compare(runs[:2])["pairs"][0]["p_value"]
+    alone = compare_runs(runs[:2])["pairs"][0]["p_value"]
     together = next(pair for pair in result["pairs"] if (pair["a"], pair["b"]) == ("ppo", "dqn"))["p_value"]
     np.testing.assert_allclose(together, 3 * alone, rtol=0.5)
 
@@ -88,26 +88,28 @@ def test_holm_by_hand():
 
 
 def test_few_seeds_are_told_honestly(tmp_path):
-    one = compare([write_run(tmp_path / "a", [500]), write_run(tmp_path / "b", [100], algorithm="dqn")])
+    one = compare_runs([write_run(tmp_path / "a", [500]), write_run(tmp_path / "b", [100], algorithm="dqn")])
     assert one["pairs"][0]["winner"] is None
     assert "With 1 seed an interval is not meaningful" in one["sentence"]
-    three = compare([write_run(tmp_path / "c", GOOD[:3]), write_run(tmp_path / "d", BAD[:3], algorithm="dqn")])
+    three = compare_runs([write_run(tmp_path / "c", GOOD[:3]), write_run(tmp_path / "d", BAD[:3], algorithm="dqn")])
     assert three["pairs"][0]["winner"] is None  # the smallest possible p is 2 / C(6, 3) = 0.1
     assert "So few seeds cannot show any difference" in three["sentence"]
-    uneven = compare([write_run(tmp_path / "e", [500, 500]), write_run(tmp_path / "f", BAD * 2, algorithm="dqn")])
+    uneven = compare_runs([write_run(tmp_path / "e", [500, 500]), write_run(tmp_path / "f", BAD * 2, algorithm="dqn")])
     assert uneven["pairs"][0]["winner"] is None
 
 
 def test_unequal_training_is_noted(tmp_path):
-    result = compare([write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD, algorithm="dqn", steps=5000)])
+    result = compare_runs(
+        [write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD, algorithm="dqn", steps=5000)]
+    )
     assert "They were not trained equally long: 1,000 and 5,000 steps." in result["sentence"]
 
 
 def test_mode_chooses_the_evaluation(tmp_path):
     runs = [write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD, algorithm="dqn")]
-    assert compare(runs, mode="sampled")["contestants"][0]["return_iqm"] == 487.5
+    assert compare_runs(runs, mode="sampled")["contestants"][0]["return_iqm"] == 487.5
     with pytest.raises(UsageError, match="mode is 'best'; choose one of: greedy, sampled"):
-        compare(runs, mode="best")
+        compare_runs(runs, mode="best")
 
 
 @pytest.mark.parametrize(
@@ -120,27 +122,27 @@ def test_mode_chooses_the_evaluation(tmp_path):
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, other, message):
     with pytest.raises(UsageError, match=message):
-        compare([write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", GOOD, **other)])
+        compare_runs([write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", GOOD, **other)])
 
 
 def test_a_single_setting_and_broken_evaluations_are_refused(tmp_path):
     run = write_run(tmp_path / "a", GOOD)
     with pytest.raises(UsageError, match="compare needs another run"):
-        compare([run])
+        compare_runs([run])
     with pytest.raises(UsageError, match="compare needs"):
-        compare([])
+        compare_runs([])
     broken = write_run(tmp_path / "b", GOOD)
     (broken / "evaluation.json").write_text(
         json.dumps({"episodes": 3, "greedy": {"episode_returns": [[None, 1, 2]] * 6}})
     )
     with pytest.raises(UsageError, match="must hold finite returns of 6 agents"):
-        compare([run, broken])
+        compare_runs([run, broken])
     (broken / "evaluation.json").write_text(json.dumps({"episodes": 3}))
     with pytest.raises(UsageError, match="holds no greedy returns"):
-        compare([run, broken])
+        compare_runs([run, broken])
     (broken / "evaluation.json").unlink()
     with pytest.raises(UsageError, match="evaluate it first"):
-        compare([run, broken])
+        compare_runs([run, broken])
 
 
 def verdict_of(a, b, seed):

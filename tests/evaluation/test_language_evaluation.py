@@ -12,6 +12,7 @@ from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation import held_out, language_evaluation, report
+from puzzlebox.evaluation.evaluate import evaluate
 from puzzlebox.runs.build import build, load_model
 from puzzlebox.runs.configure import configure
 from puzzlebox.stats.shares import interval, pass_at, weights
@@ -106,7 +107,7 @@ def test_likelihoods_agree_with_the_decoder_row_by_row():
 
 
 def test_a_model_that_is_no_run(tmp_path):
-    figures = language_evaluation.evaluate_model(TINY, task="tiny", samples=4, problems=3)
+    figures = evaluate(TINY, task="tiny", samples=4, episodes=3)
     assert figures["env"] == "tiny" and figures["problems"] == 1
     assert list(figures["pass_at"]) == ["1", "2", "4"]
     assert json.dumps(figures)
@@ -115,7 +116,7 @@ def test_a_model_that_is_no_run(tmp_path):
 def test_shots_stand_before_the_problem(monkeypatch):
     seen = []
     monkeypatch.setattr(language_evaluation, "answer", lambda model, prompts, *rest: seen.extend(prompts) or ["8"] * 2)
-    language_evaluation.evaluate_model(TINY, task="arith,level=sum", shots=2, problems=2)
+    evaluate(TINY, task="arith,level=sum", shots=2, episodes=2)
     assert all(len(prompt.splitlines()) == 3 and prompt.endswith("=") for prompt in seen)
 
 
@@ -132,7 +133,7 @@ def test_shots_stand_before_the_problem(monkeypatch):
 )
 def test_wrong_requests_are_one_line(options, message):
     with pytest.raises(UsageError, match=message) as error:
-        language_evaluation.evaluate_model(TINY, **options)
+        evaluate(TINY, **options)
     assert "\n" not in str(error.value)
 
 
@@ -161,4 +162,4 @@ def test_held_out_loss_and_preferences_of_a_run(tmp_path):
 def test_file_without_verifier_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 8)
     with pytest.raises(UsageError, match="no verifier"):
-        language_evaluation.evaluate_model(TINY, task=str(tmp_path / "rows.jsonl"))
+        evaluate(TINY, task=str(tmp_path / "rows.jsonl"))

@@ -92,7 +92,7 @@ def test_two_models_meet_on_the_command_line(capsys):
         ({}, "neither .* is a run"),
         ({"task": "arithmetic"}, "did you mean arith"),
         ({"task": "arith", "judge": "somebody"}, "judge 'somebody' is neither"),
-        ({"task": "arith", "problems": 0}, "episodes is 0"),
+        ({"task": "arith", "episodes": 0}, "episodes is 0"),
         ({"task": "arith", "temperature": -1.0}, "temperature is -1"),
     ],
 )

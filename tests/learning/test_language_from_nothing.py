@@ -7,7 +7,7 @@ docs/language.md shows is around 0.92; the bars here leave room for one seed on 
 
 import pytest
 
-from puzzlebox.evaluation.language_evaluation import evaluate_model
+from puzzlebox.evaluation.evaluate import evaluate
 from puzzlebox.evaluation.winrate import winrate
 from puzzlebox.training.train import train
 
@@ -30,7 +30,7 @@ def trained(name, task, start, tmp_path, **options):
 
 
 def test_the_start_is_right_on_about_half(start):
-    accuracy = evaluate_model(start, task=TASK, problems=PROBLEMS)["accuracy"]
+    accuracy = evaluate(start, task=TASK, episodes=PROBLEMS)["accuracy"]
     print("sft", accuracy)
     assert 0.3 <= accuracy <= 0.65
 
@@ -41,6 +41,6 @@ def test_a_verifier_takes_it_to_about_nine_in_ten(name, options, start, tmp_path
 
 
 def test_preferences_beat_the_model_they_began_with(start, tmp_path):
-    met = winrate(trained("dpo", TASK, start, tmp_path)[0], start, task=TASK, problems=PROBLEMS)
+    met = winrate(trained("dpo", TASK, start, tmp_path)[0], start, task=TASK, episodes=PROBLEMS)
     print("dpo won", met["win_rate"], met["win_rate_ci"])
     assert met["win_rate_ci"][0] > 0.5

@@ -119,7 +119,7 @@ def test_thinking_ends_with_the_clock(engine):
 
 def test_only_chess_is_played(tmp_path, capsys):
     with pytest.raises(UsageError, match="there is no run among perfect, so give one of pgx:chess"):
-        uci("perfect", io.StringIO(), io.StringIO())
+        uci("perfect")
     (tmp_path / "config.json").write_text('{"format": 1, "env": "connect_four"}')
     assert main(["uci", str(tmp_path)]) == 2
     assert "was trained on connect_four; UCI is spoken by players of pgx:chess" in capsys.readouterr().err

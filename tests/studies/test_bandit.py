@@ -56,7 +56,7 @@ def test_epsilon_greedy_agrees_with_a_plain_loop():
 
 
 def test_the_report_and_its_picture(tmp_path):
-    report = bandit(5, 300, 100, epsilons=(0.1,), to=tmp_path / "regret")
+    report = bandit(5, 300, 100, epsilons=(0.1,), out=tmp_path / "regret")
     assert list(report["strategies"]) == ["no exploration", "ε = 0.1", "ε decaying, 5/t", "UCB1"]
     assert [name.rsplit("/")[-1] for name in report["pictures"]] == ["regret.png", "regret.svg"]
     for figures in report["strategies"].values():

@@ -15,7 +15,14 @@ SMALL = {"steps": 1, "num_prompts": 2, "group_size": 2, "batch_size": 2}
 def test_a_league_of_two(tmp_path, monkeypatch):
     def make(run=tmp_path, **options):
         return league.league(
-            "tiny", model=TINY, algorithms=["grpo", "sft"], seeds=2, run=run, problems=2, quiet=True, **options
+            "tiny",
+            model=TINY,
+            algorithms=["grpo", "sft"],
+            seeds=2,
+            run=run,
+            episodes=2,
+            hyperparameters=options,
+            quiet=True,
         )
 
     table = make(**SMALL)
@@ -48,5 +55,5 @@ def test_a_league_of_two(tmp_path, monkeypatch):
 )
 def test_wrong_requests_come_before_training(tmp_path, task, algorithms, options, message):
     with pytest.raises(UsageError, match=message):
-        league.league(task, model=TINY, algorithms=algorithms, run=tmp_path / "run", **options)
+        league.league(task, model=TINY, algorithms=algorithms, run=tmp_path / "run", hyperparameters=options)
     assert not (tmp_path / "run").exists()

@@ -9,7 +9,7 @@ from PIL import Image
 from puzzlebox.envs import make
 from puzzlebox.errors import UsageError
 from puzzlebox.pictures.grid_notation import policy_text, read_path, read_policy, value_text
-from puzzlebox.studies.solve import METHODS, solution_text, solve
+from puzzlebox.studies.solve import METHODS, solve, summary_lines
 
 # The 5×5 robot: ....G / .##H. / ..... / .#.#. / .....
 WAY_ROUND, THROUGH_THE_HOLE, ACROSS = "4,0:NNNNEEEE", "4,0:NNEEENN", "4,0>3,0>2,0>2,1>2,2>2,3>2,4>1,4>0,4"
@@ -24,7 +24,7 @@ def test_three_paths_of_the_robot_by_hand():
     assert across["expected_return"] == 93.0
     assert answer["best_path"] == WAY_ROUND
     assert through["end_rewards"] == {"-50": 1.0}
-    assert "best of these: " + WAY_ROUND in solution_text(answer)
+    assert "best of these: " + WAY_ROUND in summary_lines(answer)
 
 
 @pytest.mark.parametrize("method", METHODS)

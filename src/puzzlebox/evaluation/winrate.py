@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.data.text_worlds import make_text, skipped
+from puzzlebox.data.text_worlds import make_text, skipped, skipping_bad
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.judges import Compare, make_judge
 from puzzlebox.evaluation.language_evaluation import answer, short
 from puzzlebox.evaluation.subjects import Subject, open_subject
+from puzzlebox.scale import backend
 from puzzlebox.stats.shares import interval
 from puzzlebox.types import Example
 
@@ -34,18 +35,21 @@ def winrate(
     b: str | Path,
     *,
     task: str = "",
+    skip_bad: bool = False,
     judge: str = "verifier",
     temperature: float = 0.0,
-    problems: int = 100,
+    episodes: int = 100,
     seed: int = 0,
 ) -> dict[str, Any]:
     """How often the agents of ``a`` answer better than those of ``b`` (runs or models; agent i meets agent i).
 
-    ``task``: whose held-out prompts; by default that of ``a``, else of ``b``. Raises UsageError before anything
-    compiles.
+    ``task``: whose held-out prompts; by default that of ``a``, else of ``b``; ``episodes`` of them.
+    ``skip_bad`` leaves the broken rows of a file out. Raises UsageError before anything compiles.
     """
-    if problems < 1:
-        raise UsageError(f"episodes is {problems}; it must be at least 1")
+    backend.prepare()
+    task = skipping_bad(task) if skip_bad else task
+    if episodes < 1:
+        raise UsageError(f"episodes is {episodes}; it must be at least 1")
     if temperature < 0:
         raise UsageError(f"temperature is {temperature}; it must be at least 0")
     one, other = open_subject(a), open_subject(b)
@@ -58,7 +62,7 @@ def winrate(
         )
     made = make_text(env)
     compare = make_judge(judge, made)
-    examples = [example for example in made.examples("test", problems, seed) if example.prompt]
+    examples = [example for example in made.examples("test", episodes, seed) if example.prompt]
     if not examples:
         raise UsageError(f"{env} has no prompts to answer; name another --task")
     figures = meet(one, other, made, examples, compare, temperature, seed)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -46,12 +46,10 @@ def chat(
     top_p: float = 0.95,
     seed: int = 0,
     chat_template: str | Path | None = None,
-    out: TextIO | None = None,
 ) -> dict[str, Any]:
     """A conversation between standard input and a model, line by line, until the input ends; returns its messages.
 
-    Answers go to ``out`` (default standard output). Raises UsageError for settings out of range and a model without a
-    chat template.
+    Answers go to standard output. Raises UsageError for settings out of range and a model without a chat template.
     """
     check_sampling(max_tokens, temperature, top_k, top_p)
     backend.prepare()
@@ -60,7 +58,7 @@ def chat(
     changed = append_only(talk.model.tokenizer)
     if changed is not None:
         say(f"note: {changed.partition('; train one')[0]}; the conversation is read again each turn")
-    out = forgiving(sys.stdout if out is None else out)
+    out = forgiving(sys.stdout)
     if sys.stdin.isatty():
         say(f"{model}: Ctrl-C stops an answer, /reset starts over; /exit, Ctrl-D or Ctrl-C once more leaves")
     interrupted = False  # by Ctrl-C, just before

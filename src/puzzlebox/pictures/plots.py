@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ from puzzlebox.runs.checkpoint import list_checkpoints
 from puzzlebox.runs.directory import Run
 
 HEADLINES = ("episode_return", "reward", "loss")  # what a learning curve shows: the first that was logged
+
+
+def plot(runs: Sequence[str | Path], metric: str = "") -> dict[str, Any]:
+    """Draws `plot_run` of every run and, without a ``metric``, `plot_model`; returns the files as ``pictures``."""
+    files = [file for run in runs for file in plot_run(run, metric)]
+    files += [file for run in runs for file in plot_model(run)] if not metric else []
+    return {"pictures": [str(file) for file in files]}
+
+
+def summary_lines(figures: dict[str, Any]) -> list[str]:
+    """The files, for a person."""
+    return figures["pictures"]
 
 
 def plot_run(run: str | Path, metric: str = "") -> list[Path]:
@@ -48,7 +61,7 @@ def plot_model(run: str | Path) -> list[Path]:
     return plot_predictions(run)
 
 
-def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[Path]:
+def plot_runs(runs: Sequence[str | Path], to: str | Path, metric: str = "") -> list[Path]:
     """Draws the learning curves of several runs into one picture ``to``.png and ``to``.svg; returns the files.
 
     Raises UsageError for runs of different worlds.
@@ -63,7 +76,7 @@ def plot_runs(runs: list[str | Path], to: str | Path, metric: str = "") -> list[
     return figures.save(figure, Path(to).with_suffix(""))
 
 
-def plot_scores(runs: list[str | Path], to: str | Path, mode: str = "greedy") -> list[Path]:
+def plot_scores(runs: Sequence[str | Path], to: str | Path, mode: str = "greedy") -> list[Path]:
     """Draws median, IQM and mean of the last evaluation of several runs, with intervals; returns the files."""
     opened = [Run.open(run) for run in runs]
     contestants = [c for run, name in zip(opened, names(opened), strict=True) for c in read(run, name, mode)]

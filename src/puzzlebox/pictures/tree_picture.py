@@ -25,6 +25,7 @@ from puzzlebox.pictures.grid_pictures import INK, save
 from puzzlebox.play.arena import make_game
 from puzzlebox.runs.directory import writing
 from puzzlebox.runs.trained import open_trained, read_name, shipped
+from puzzlebox.scale import backend
 from puzzlebox.types import Board, Game
 
 SHOWN = 22  # boxes; the rest is counted
@@ -53,7 +54,7 @@ class Box(NamedTuple):
 
 
 def draw_search(
-    env: str,
+    game: str,
     *,
     moves: str = "",
     player: str = "",
@@ -69,22 +70,23 @@ def draw_search(
     """
     if simulations < 1:
         raise UsageError(f"simulations is {simulations}; a search needs at least 1")
-    game = make_game(env)
-    player = player or ("shipped" if shipped(env) else "mcts")
-    evaluate, score = guesses(player, env, game)
-    state, position = from_moves(game, moves)
+    backend.prepare()
+    world = make_game(game)
+    player = player or ("shipped" if shipped(game) else "mcts")
+    evaluate, score = guesses(player, game, world)
+    state, position = from_moves(world, moves)
     if bool(position.terminated):
         raise UsageError(f"the game has ended after {moves}; there is nothing to search")
-    root = tree.grow(game, state, position, evaluate, jax.random.key(seed), simulations, score)
+    root = tree.grow(world, state, position, evaluate, jax.random.key(seed), simulations, score)
     kind = "UCT, random games" if score is tree.uct else "PUCT, a network"
     title = f"The search tree of one move: {simulations} simulations ({kind})"
     path = Path(out)
     with writing(path):
-        save(picture(game, root, title, prior=score is tree.puct), path)
+        save(picture(world, root, title, prior=score is tree.puct), path)
     best = tree.best(root)
     ranked = sorted(root.children, key=lambda a: -root.children[a].visits)
     children = {
-        game.move_name(state, a): {
+        world.move_name(state, a): {
             "visits": root.children[a].visits,
             "value": root.children[a].value(root.player),
             "prior": root.children[a].prior,
@@ -92,11 +94,11 @@ def draw_search(
         for a in ranked
     }
     return {
-        "game": env,
+        "game": game,
         "moves": moves,
         "player": player,
         "simulations": simulations,
-        "move": game.move_name(state, best),
+        "move": world.move_name(state, best),
         "value": root.value(root.player),
         "children": children,
         "picture": str(path),

@@ -53,7 +53,7 @@ def watch(
     run: str | Path,
     *,
     agent: int = 0,
-    greedy: bool = True,
+    sampled: bool = False,
     seed: int = 0,
     episodes: int = 1,
     out: str | Path | None = None,
@@ -61,11 +61,12 @@ def watch(
 ) -> dict[str, Any]:
     """Plays ``episodes`` with the newest checkpoint of one agent; writes ``watch.gif`` into the run (or ``out``).
 
-    ``terminal``: show it there too; None does so where standard error is a terminal. Raises UsageError for an agent
-    that the run does not have, a world that cannot be drawn, and fewer than one episode.
+    ``sampled`` draws actions from the policy in the place of the best one. ``terminal``: show it there too; None does
+    so where standard error is a terminal. Raises UsageError for an agent that the run does not have, a world that
+    cannot be drawn, and fewer than one episode.
     """
     opened = Run.open(run)
-    film, played, figures = film_run(opened, agent, greedy, seed, episodes)
+    film, played, figures = film_run(opened, agent, not sampled, seed, episodes)
     path = Path(out) if out is not None else opened.path / "watch.gif"
     with writing(path):
         film.save(path)

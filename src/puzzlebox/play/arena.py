@@ -17,6 +17,7 @@ from puzzlebox.play.players import Player, make_player
 from puzzlebox.runs.directory import Run
 from puzzlebox.runs.progress import say
 from puzzlebox.runs.trained import read_name
+from puzzlebox.scale import backend
 from puzzlebox.stats import elo
 from puzzlebox.types import Game
 
@@ -25,7 +26,7 @@ NOTE_EVERY = 5.0  # seconds
 
 
 def arena(
-    names: list[str],
+    players: list[str],
     *,
     game: str = "",
     games: int = 1000,
@@ -33,30 +34,31 @@ def arena(
     opening_plies: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Every pair of ``names`` plays ``games`` games from each side; see `players` for names.
+    """Every pair of ``players`` plays ``games`` games from each side; see `players` for names.
 
     ``game``: its name; by default that of the first run among the players. ``opening_plies``: so many first moves are
     random; by default 4 where neither of the two ever varies its play, else none. Raises UsageError before anything
     compiles.
     """
-    if len(names) < 2:
+    if len(players) < 2:
         raise UsageError("an arena needs two players or more, e.g. puzzlebox arena runs/az perfect")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    if len(set(players)) < len(players):
+        twice = next(name for name in players if players.count(name) > 1)
         raise UsageError(f"{twice} is named twice; nobody can be told apart from himself")
     if games < 1:
         raise UsageError(f"games is {games}; it must be at least 1")
     if opening_plies is not None and opening_plies < 0:
         raise UsageError(f"opening-plies is {opening_plies}; it must be at least 0")
-    env = game or game_of(names)
+    backend.prepare()
+    env = game or game_of(players)
     world = make_game(env)
-    players = [make_player(name, env, world, simulations) for name in names]
+    made = [make_player(name, env, world, simulations) for name in players]
     boards = match.Boards(world)
     rows = []
-    for i, j in itertools.combinations(range(len(players)), 2):
-        rows.append(meet(boards, players[i], players[j], games, opening_plies, seed))
-    ratings = rate(rows, [player.name for player in players])
-    figures = {"game": env, "players": [player.name for player in players], "games": games, "seed": seed}
+    for i, j in itertools.combinations(range(len(made)), 2):
+        rows.append(meet(boards, made[i], made[j], games, opening_plies, seed))
+    ratings = rate(rows, [player.name for player in made])
+    figures = {"game": env, "players": [player.name for player in made], "games": games, "seed": seed}
     if len(rows) == 1:
         figures |= rows[0]
     return figures | {"elo": ratings, "table": rows}

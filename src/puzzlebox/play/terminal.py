@@ -21,6 +21,7 @@ from puzzlebox.play.arena import make_game
 from puzzlebox.play.players import Choice, Player, make_player
 from puzzlebox.runs.progress import forgiving, say
 from puzzlebox.runs.trained import shipped
+from puzzlebox.scale import backend
 from puzzlebox.types import Game
 
 WIDTH = 24  # of the longest bar, in characters
@@ -30,14 +31,13 @@ HUMAN = "human"
 
 
 def play_game(
-    env: str,
+    game: str,
     against: str = "",
     *,
     moves: str | None = None,
     first: str = "me",
     simulations: int | None = None,
     seed: int = 0,
-    out: TextIO | None = None,
 ) -> dict[str, Any]:
     """Plays a game and returns it: the moves with visits and values, the last board, how it ended.
 
@@ -46,14 +46,15 @@ def play_game(
     """
     if first not in ("me", "them"):
         raise UsageError(f"first is '{first}'; it must be me or them")
-    game = make_game(env)
-    against = against or ("shipped" if shipped(env) else "mcts")
-    opponent = None if against == HUMAN else make_player(against, env, game, simulations)
-    out = forgiving(sys.stdout if out is None else out)
+    backend.prepare()
+    world = make_game(game)
+    against = against or ("shipped" if shipped(game) else "mcts")
+    opponent = None if against == HUMAN else make_player(against, game, world, simulations)
+    out = forgiving(sys.stdout)
     given = (moves or "").replace(",", " ").split()
     interactive = sys.stdin.isatty() or moves is None
     me = 0 if first == "me" else 1
-    table = Table(game, opponent, me, seed, out)
+    table = Table(world, opponent, me, seed, out)
     entered = Entered(given, interactive)
     table.show()
     while not table.over:
@@ -67,7 +68,7 @@ def play_game(
         if left is not None:
             raise UsageError(f"move {entered.number + 1}: '{left}' comes after the end of the game")
         print(table.verdict(), file=out)
-    return {"game": env, "against": opponent.name if opponent else HUMAN, "first": first} | table.figures()
+    return {"game": game, "against": opponent.name if opponent else HUMAN, "first": first} | table.figures()
 
 
 class Entered:

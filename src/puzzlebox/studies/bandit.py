@@ -6,6 +6,7 @@ run draws its own arms, and all ways of exploring meet the same ones; values are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,30 +39,40 @@ def bandit(
     steps: int = 1000,
     runs: int = 200,
     *,
-    epsilons: tuple[float, ...] = (0.01, 0.1),
+    epsilons: Sequence[float] = (0.01, 0.1),
     noise: str = "gaussian",
     seed: int = 0,
-    to: str | Path | None = None,
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
     """The regret of never exploring, of each fixed ε, of ε decaying as 1/t, and of UCB1 as a reference.
 
     Returns for each label the mean cumulative ``regret`` at the end, its 95% bootstrap interval over runs, the share of
-    ``best_arm`` pulls in the last tenth, and the ``curve``: the same at some steps. With ``to`` (a path without suffix)
-    it draws the curves and lists the files as ``pictures``. Raises UsageError for values out of range.
+    ``best_arm`` pulls in the last tenth, and the ``curve``: the same at some steps. With ``out`` (a path without
+    suffix) it draws the curves and lists the files as ``pictures``. Raises UsageError for values out of range.
     """
     plans = strategies(arms, steps, epsilons)
     regret, best = bandit_regret(arms, steps, runs, plans, noise=noise, seed=seed)
     points = np.unique(np.linspace(0, steps - 1, POINTS + 1).astype(int))[1:] if steps > 1 else np.array([0])
     results = {label: _figures(regret[label], best[label], points) for label in plans}
     pictures: list[Path] = []
-    if to is not None:
+    if out is not None:
         title = f"Regret on {arms} {noise} arms"
-        pictures = figures.save(figures.regret_curves(regret, title), Path(to))
+        pictures = figures.save(figures.regret_curves(regret, title), Path(out))
     setting = {"arms": arms, "steps": steps, "runs": runs, "noise": noise, "seed": seed}
     return setting | {"strategies": results, "pictures": [str(path) for path in pictures]}
 
 
-def strategies(arms: int, steps: int, epsilons: tuple[float, ...]) -> dict[str, Strategy]:
+def summary_lines(figures: dict[str, Any]) -> list[str]:
+    """The figures for a person: one line for each way of exploring."""
+    out = []
+    for label, found in figures["strategies"].items():
+        low, high = found["regret_ci"]
+        interval = f"(95% interval {low:.1f} to {high:.1f})"
+        out.append(f"{label:20} regret {found['regret']:7.1f} {interval:32} best arm {found['best_arm']:.0%}")
+    return [*out, *figures["pictures"]]
+
+
+def strategies(arms: int, steps: int, epsilons: Sequence[float]) -> dict[str, Strategy]:
     """Label -> strategy, from no exploration to UCB1. Raises UsageError for an ε outside [0, 1]."""
     for name, value in (("arms", arms), ("steps", steps)):
         if value < 1:

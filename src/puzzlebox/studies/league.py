@@ -6,7 +6,7 @@ goes on where it was. ``table.json``, ``table.md`` and a picture of the accuraci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from puzzlebox.pictures import figures
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run, write_json, write_text
+from puzzlebox.scale import backend
 from puzzlebox.training.train import resume, train
 
 DEFAULT = ("grpo", "rloo", "remax", "ppo_lm", "dpo", "ipo", "kto", "online_dpo", "spin", "star")
@@ -37,31 +38,33 @@ def league(
     model: str,
     algorithms: Sequence[str] = DEFAULT,
     seeds: int = 3,
-    run: str | Path,
-    problems: int = 100,
+    run: str | Path = "runs/league",
+    episodes: int = 100,
+    hyperparameters: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
     quiet: bool = False,
-    **options: Any,
 ) -> dict[str, Any]:
     """Trains ``algorithms`` on ``task`` from ``model`` with the same seeds, evaluates all alike; returns the table.
 
-    ``options`` (``steps``, ``learning_rate`` …) go to every algorithm that has them. Raises UsageError for an unknown
-    task or algorithm, a task without verifier, and an option that none of the algorithms has, before training.
+    ``episodes`` are held-out problems. ``hyperparameters`` (``steps``, ``learning_rate`` …), or pairs of name and
+    value, go to every algorithm that has them. Raises UsageError for an unknown task or algorithm, a task without
+    verifier, and a hyper-parameter that none of the algorithms has, before training.
     """
+    backend.prepare(language=True)
     folder = Path(run)
     if not is_text(task):
         raise UsageError(f"'{task}' is no language task; see: puzzlebox list")
     made = make_text(task)
     if not verifies(made):
         raise UsageError(f"{task} has no verifier, which a table of accuracies needs")
-    requests = plan(task, model, algorithms, seeds, options)
-    examples = made.examples("test", problems, 0)
+    requests = plan(task, model, algorithms, seeds, dict(hyperparameters))
+    examples = made.examples("test", episodes, 0)
     start = open_subject(model)
     first = start.model(0)
     begin = Subject(model, "", 1, lambda agent: first)
     rows = [row("start", begin, made, examples, None)]
     for name, values in requests.items():
         path = folder / name
-        summary = train_once(name, task, seeds, path, problems, quiet, values)
+        summary = train_once(name, task, seeds, path, episodes, quiet, values)
         result = row(name, open_subject(path), made, examples, begin)
         result["seconds"] = summary["seconds"] / seeds
         rows.append(result)
@@ -146,8 +149,8 @@ def markdown(table: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def show(table: dict[str, Any]) -> None:
-    """Prints the table."""
+def summary_lines(table: dict[str, Any]) -> list[str]:
+    """The table for a person, as wide and in the colours that standard output can show."""
     from rich.console import Console
     from rich.table import Table
 
@@ -157,8 +160,9 @@ def show(table: dict[str, Any]) -> None:
     for line in table["rows"]:
         shown.add_row(*cells(line))
     console = Console()
-    console.print(shown)
-    console.print("\n".join([str(Path(table["run"]) / "table.md"), *table["pictures"]]), highlight=False)
+    with console.capture() as written:
+        console.print(shown)
+    return [*written.get().splitlines(), str(Path(table["run"]) / "table.md"), *table["pictures"]]
 
 
 def picture(rows: Sequence[dict[str, Any]], title: str) -> figures.Figure:

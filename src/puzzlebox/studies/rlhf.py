@@ -87,7 +87,7 @@ def rlhf(
         **settings["ppo_lm"],
     )
     say("4 of 4: which answers are preferred?")
-    preferred = winrate(places["ppo_lm"], places["sft"], task=task, judge=judge, problems=episodes, seed=seed)
+    preferred = winrate(places["ppo_lm"], places["sft"], task=task, judge=judge, episodes=episodes, seed=seed)
     table = answers(world, {"before": start, "after": str(places["ppo_lm"])}, seed)
     figures = {
         "task": task,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.pictures.grid_notation import policy_text, read_path, read_policy, value_text
+from puzzlebox.scale import backend
 from puzzlebox.types import MDP, Layout, Tabular
 
 METHODS: dict[str, Callable[[MDP, float, float], Solution]] = {
@@ -29,33 +30,34 @@ TEXT_LIMIT = 1000  # cells up to which a grid is printed
 
 
 def solve(
-    env_name: str,
+    env: str,
     discount: float = 0.99,
     method: str = "modified_policy_iteration",
     tolerance: float = 1e-6,
-    out: Path | None = None,
+    out: str | Path | None = None,
     policy: str | None = None,
-    paths: tuple[str, ...] = (),
+    paths: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Solves the world called ``env_name`` and returns what ``--json`` prints.
+    """Solves the world called ``env`` and returns what ``--json`` prints.
 
     ``policy`` (see `read_policy`) is answered under ``policy_check``, ``paths`` (see `read_path`) under ``paths``, best
     first in ``best_path``. Pictures go to the folder ``out``, where one is given.
 
     Raises UsageError for an unknown world or method, one without transitions, or requests that cannot be met.
     """
+    backend.prepare()
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     started = time.perf_counter()
-    env = make(env_name)
-    mdp, layout = exact_process(env_name, env), env.layout
+    world = make(env)
+    mdp, layout = exact_process(env, world), world.layout
     build_seconds = time.perf_counter() - started
     wanted = read_policy(policy, mdp, layout) if policy is not None else None
     plans = [read_path(text, mdp, layout) for text in paths]
     solution = METHODS[method](mdp, discount, tolerance)
     start = np.asarray(mdp.start)
     answer: dict[str, Any] = {
-        "env": env_name,
+        "env": env,
         "gamma": discount,
         "method": method,
         "tolerance": tolerance,
@@ -77,7 +79,7 @@ def solve(
         answer["paths"] = [_judge_path(mdp, plan, solution, tolerance) for plan in plans]
         returns = [path["expected_return"] for path in answer["paths"]]
         answer["best_path"] = answer["paths"][int(np.argmax(returns))]["path"]
-    answer["pictures"] = _draw(Path(out), env_name, layout, solution) if out is not None else []
+    answer["pictures"] = _draw(Path(out), env, layout, solution) if out is not None else []
     return answer
 
 
@@ -90,8 +92,8 @@ def exact_process(name: str, env: Any) -> MDP:
     return env.mdp()
 
 
-def solution_text(answer: dict[str, Any]) -> str:
-    """What ``solve`` prints without ``--json``: the map with arrows and values, and the judgements in sentences."""
+def summary_lines(answer: dict[str, Any]) -> list[str]:
+    """The answer for a person: the map with arrows and values, and the judgements in sentences."""
     layout = make(answer["env"]).layout
     lines = [
         f"{answer['env']}: {answer['states']} states, {answer['actions']} actions, gamma {answer['gamma']:g}",
@@ -101,12 +103,12 @@ def solution_text(answer: dict[str, Any]) -> str:
     ]
     if layout is not None and answer["states"] <= TEXT_LIMIT:
         policy, values = np.array(answer["policy"]), np.array(answer["values"])
-        lines += ["", policy_text(layout, policy), "", value_text(layout, values)]
+        lines += ["", *policy_text(layout, policy).splitlines(), "", *value_text(layout, values).splitlines()]
     if "policy_check" in answer:
         lines += ["", answer["policy_check"]["sentence"]]
     if "paths" in answer:
         lines += ["", *(path["sentence"] for path in answer["paths"]), f"best of these: {answer['best_path']}"]
-    return "\n".join([*lines, *(f"picture: {path}" for path in answer["pictures"])])
+    return [*lines, *(f"picture: {path}" for path in answer["pictures"])]
 
 
 def _judge_policy(mdp: MDP, policy: np.ndarray, solution: Solution, tolerance: float) -> dict[str, Any]:

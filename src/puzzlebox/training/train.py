@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from puzzlebox.algorithms import of_language
-from puzzlebox.data.text_worlds import skipped
+from puzzlebox.data.text_worlds import skipped, skipping_bad
 from puzzlebox.envs.host import Simulation, simulation
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.evaluation.evaluate import evaluate_agents
@@ -51,6 +51,7 @@ def train(
     episodes: int | None = None,
     checkpoint_every: float = 10.0,
     minutes: float | None = None,
+    skip_bad: bool = False,
     quiet: bool = False,
     **hyperparameters: Any,
 ) -> dict[str, Any]:
@@ -60,8 +61,10 @@ def train(
     one compiled program. ``episodes`` are of the evaluation (default 100, in a simulator 8).
     ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted) or after the steps,
     whichever comes first; an algorithm that can do without a number of steps (`OPEN_ENDED`) has no end of its own if
-    only minutes are given. Raises UsageError before anything compiles.
+    only minutes are given. ``skip_bad`` leaves the broken rows of a file out. Raises UsageError before anything
+    compiles.
     """
+    env = skipping_bad(env) if skip_bad else env
     backend.prepare(language=of_language(algorithm))
     if minutes is not None and not 0 < minutes < math.inf:
         raise UsageError(f"minutes is {minutes:g}; it must be above 0")

@@ -13,7 +13,7 @@ ARMS = 10
 def bandits(context: Context) -> Chapter:
     """Regret of no, fixed and decaying exploration on ten arms."""
     steps, runs = (1000, 200) if context.quick else (2000, 500)
-    result = bandit(ARMS, steps, runs, to=context.folder / "regret")
+    result = bandit(ARMS, steps, runs, out=context.folder / "regret")
     found = result["strategies"]
     never, decaying = found["no exploration"], next(v for k, v in found.items() if "decaying" in k)
     fixed = {label: v for label, v in found.items() if label.startswith("ε =")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.evaluation.compare import compare, number, read, span
+from puzzlebox.evaluation.compare import compare_runs, number, read, span
 from puzzlebox.pictures import figures
 from puzzlebox.pictures.film import Film
 from puzzlebox.pictures.page import Check, Equation, Picture, Row, Table, Tile
@@ -36,7 +36,7 @@ def cartpole(context: Context) -> Chapter:
     steps = common_steps(names)
     runs = {name: context.folder / name for name in names}
     found = {name: train(name, WORLD, seeds=SEEDS, steps=steps, run=path) for name, path in runs.items()}
-    verdicts = {mode: compare(list(runs.values()), mode=mode) for mode in ("greedy", "sampled")}
+    verdicts = {mode: compare_runs(list(runs.values()), mode=mode) for mode in ("greedy", "sampled")}
     scores = {RIVALS[name]: read(Run.open(path), name, "sampled")[0].scores for name, path in runs.items()}
     figures.save(figures.score_intervals(scores, WORLD), context.folder / "scores")
     ppo = found["ppo"]

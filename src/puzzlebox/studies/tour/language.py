@@ -24,7 +24,7 @@ def language(context: Context) -> Chapter:
     sft, learned = figures["runs"]["sft"], figures["runs"]["ppo_lm"]
     grpo = context.folder / "grpo"
     after = train("grpo", TASK, run=grpo, model=sft, steps=GRPO_STEPS, episodes=PROBLEMS)
-    verified = winrate(str(grpo), sft, task=TASK, problems=PROBLEMS)
+    verified = winrate(str(grpo), sft, task=TASK, episodes=PROBLEMS)
     accuracy = {
         "SFT": figures["accuracy_before"],
         "RLHF": figures["accuracy_after"],
