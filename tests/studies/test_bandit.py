@@ -7,7 +7,7 @@ import pytest
 
 from puzzlebox.envs.bandit import Bandit
 from puzzlebox.errors import UsageError
-from puzzlebox.studies.bandit import bandit, bandit_regret, pull_arms, strategies
+from puzzlebox.studies.bandit import bandit, bandit_regret, pull_arms, strategies, summary_lines
 
 
 def regrets(env, epsilon, bonus=0.0, runs=300):
@@ -66,6 +66,13 @@ def test_the_report_and_its_picture(tmp_path):
         assert figures["curve"]["regret"][-1] == figures["regret"]
         assert 0 < figures["best_arm"] < 1
     assert report["strategies"]["ε decaying, 5/t"]["regret"] < report["strategies"]["no exploration"]["regret"]
+
+
+def test_a_line_for_each_way_of_exploring():
+    figures = {"regret": 12.34, "regret_ci": [10.0, 15.0], "best_arm": 0.815}
+    line, file = summary_lines({"strategies": {"UCB1": figures}, "pictures": ["regret.png"]})
+    assert line.split() == ["UCB1", "regret", "12.3", "(95%", "interval", "10.0", "to", "15.0)", "best", "arm", "82%"]
+    assert file == "regret.png"
 
 
 def test_all_strategies_meet_the_same_arms_and_a_seed_repeats():

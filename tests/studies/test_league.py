@@ -1,6 +1,7 @@
 """The table of all algorithms: same start, same seeds, written to disk, and nothing trained twice."""
 
 import json
+import re
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_a_league_of_two(tmp_path, monkeypatch):
         make(**{**SMALL, "steps": 2})
     with pytest.raises(UsageError, match="another group_size"):
         make(**{**SMALL, "group_size": 3})
+
+
+def test_a_person_reads_the_table():
+    shares = {"accuracy": 0.25, "accuracy_ci": [0.2, 0.3]}
+    trained = shares | {"win_rate": 0.75, "win_rate_ci": [0.7, 0.8], "seconds": 12.4}
+    rows = [{"algorithm": "start"} | shares, {"algorithm": "grpo"} | trained]
+    table = {"task": "tiny", "problems": 2, "seeds": 1, "rows": rows, "run": "runs/league", "pictures": ["a.png"]}
+    *drawn, file, picture = league.summary_lines(table)
+    assert (file, picture) == ("runs/league/table.md", "a.png")
+    assert "tiny: 2 held-out problems, 1 seed" in drawn[0]
+    cells = [re.findall(r"[\w.%–]+", line) for line in drawn]
+    assert ["start", "25.0%", "20.0–30.0%"] in cells
+    assert ["grpo", "25.0%", "20.0–30.0%", "75.0%", "70.0–80.0%", "12"] in cells
 
 
 @pytest.mark.parametrize(
