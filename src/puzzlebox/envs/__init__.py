@@ -54,6 +54,7 @@ def make(name: str) -> Any:
     Raises UsageError for an unknown name (with the nearest ones) or option.
     """
     base, options = read_options(name)
+    # PREFIX:NAME is a world of another library, or one from a file. Each is imported only here, as it may be missing.
     prefix, colon, rest = base.partition(":")
     if colon and prefix == "gym":
         from puzzlebox.envs.gymnasium_host import make_gymnasium
@@ -81,6 +82,7 @@ def make(name: str) -> Any:
         return configure(base, make_pgx(rest), options)
     if colon:
         raise unknown("environment prefix", prefix, PREFIXES)
+    # Everything else is ours.
     constructors = ENVIRONMENTS | GAMES
     if base not in constructors:
         if Path(base).is_file():

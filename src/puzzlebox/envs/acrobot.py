@@ -30,16 +30,17 @@ ACTION_SPACE = gymnasium.spaces.Discrete(3)
 
 
 class AcrobotState(NamedTuple):
-    physics: (
-        Array  # float32 [4]: shoulder angle (0 hangs down), elbow angle relative to it, their velocities; rad, rad/s
-    )
-    time: Array  # int32 []
+    """Angles in rad, velocities in rad/s; a shoulder angle of 0 hangs down."""
+
+    physics: Array  # float32 [4]: angle of the shoulder, of the elbow relative to the upper link, their velocities
+    time: Array  # int32 [], steps
 
 
 def derivative(physics: Array, torque: Array) -> Array:
-    """d(physics)/dt of two links of mass 1, length 1, centre of mass 0.5 and inertia 1.
+    """d(physics)/dt, float32 [4], of two links of mass 1, length 1, centre of mass 0.5 and inertia 1.
 
-    With D the mass matrix, C the centrifugal and Coriolis terms, G gravity: D(θ)·θ'' = (0, torque) − C(θ, θ') − G(θ).
+    ``torque`` [] acts at the elbow. With D the mass matrix, C the centrifugal and Coriolis terms, G gravity:
+    D(θ)·θ'' = (0, torque) − C(θ, θ') − G(θ).
     """
     shoulder, elbow, shoulder_spin, elbow_spin = physics
     cosine, sine = jnp.cos(elbow), jnp.sin(elbow)
@@ -53,7 +54,7 @@ def derivative(physics: Array, torque: Array) -> Array:
 
 
 def runge_kutta(physics: Array, torque: Array, seconds: float) -> Array:
-    """One classical fourth-order Runge-Kutta step."""
+    """The physics [4] after one classical fourth-order Runge-Kutta step of ``seconds``, the torque held."""
     k1 = derivative(physics, torque)
     k2 = derivative(physics + seconds / 2 * k1, torque)
     k3 = derivative(physics + seconds / 2 * k2, torque)

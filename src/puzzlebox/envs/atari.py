@@ -5,10 +5,10 @@ is that of Mnih et al. 2015: the maximum of the last two of four frames, grey, 8
 pictures (``size``) are for machines without a GPU; 42×42 is that of the first programs that learned Pong on a CPU.
 
 ale-py's vector environment plays, skips, resizes and stacks in C++ threads. It restarts a game in the very step that
-ends it, and tells the true last screen beside the first one of the next game, so that no step is lost or counted twice.
+ends it, and gives the true last screen beside the first one of the next game, so that no step is lost or counted twice.
 
-Departures: an episode begins with blank frames behind its first one, in ale-py as here. With ``life_loss`` an episode
-ends with a life and the game goes on, as in Mnih et al. 2015, where ale-py's own option starts a new game.
+Departures: in the first stack of an episode the three older frames are blank, in ale-py as here. With ``life_loss`` an
+episode ends with a life and the game goes on, as in Mnih et al. 2015; ale-py's own option would start a new game.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class Atari:
     """
 
     game: str
-    sticky: float = param(0.25, "probability that a frame repeats the action before", low=0.0, high=1.0)
+    sticky: float = param(0.25, "probability that a frame repeats the previous action", low=0.0, high=1.0)
     clip: bool = param(True, "training sees only the sign of a reward; evaluation never clips")
     frame_skip: int = param(4, "frames per step", low=1)
     full_actions: bool = param(False, "all 18 actions, not only those that do something in this game")
     life_loss: bool = param(False, "a lost life ends an episode of training; evaluation always plays whole games")
-    noop_max: int = param(30, "fewer than so many idle frames at the start, at random", low=0)
+    noop_max: int = param(30, "an episode starts with a random number of idle frames, fewer than this", low=0)
     fire_reset: bool = param(False, "FIRE is pressed at the start where the game has it")
-    size: int = param(84, "height and width of a picture, in points", low=36, high=160)
-    max_frames: int = param(108_000, "a game is cut after so many frames (30 minutes)", low=1)
+    size: int = param(84, "height and width of a picture, in pixels", low=36, high=160)
+    max_frames: int = param(108_000, "a game is cut after this many frames (30 minutes)", low=1)
     measures = ("score",)
     frame_stack = STACK  # frames in an observation, for a replay that keeps each once
 
@@ -142,7 +142,7 @@ class Atari:
 
 
 class Slice:
-    """The ``B`` games of one agent."""
+    """The ``B`` games of one agent, seeded with ``seeds`` uint32 [B]; ``first`` has their first screens."""
 
     def __init__(self, kind: Atari, seeds: np.ndarray, threads: int) -> None:
         self.kind = kind
@@ -153,19 +153,20 @@ class Slice:
         self.age = np.zeros(len(seeds), int)  # steps since the episode began
 
     def send(self, actions: np.ndarray) -> None:
+        """Lets all games play a step with ``actions`` int32 [B]; `receive` waits for them."""
         self.machine.send(actions)
 
     def receive(self) -> tuple[np.ndarray, ...]:
-        """s_{t+1}, reward, terminated, truncated, the screens to act on next, and the measures [B, 1]."""
+        """s_{t+1} [B, size, size, 4], reward, terminated, truncated, the screens to act on next, measures [B, 1]."""
         screens, points, terminated, truncated, info = self.machine.recv()
         seen = channels_last(screens)
         following = seen
         self.age += 1
         over = terminated | truncated
-        if over.any():
+        if over.any():  # ale-py shows the next game already; the true last screens are in `info`
             following = seen.copy()
             seen[over] = channels_last(info["final_obs"][over])
-        if self.kind.life_loss:
+        if self.kind.life_loss:  # the game goes on, but its older frames belong to another episode now
             following = following.copy()
             lost = ~over & (info["lives"] < self.lives)
             blank_before(seen, self.age)
@@ -245,11 +246,12 @@ class Single(gymnasium.Env):
         return channels_last(screens)[0], float(points[0]), bool(terminated[0]), bool(truncated[0]), {}
 
     def render(self) -> np.ndarray | None:
+        """The console's own screen, uint8 [210, 160, 3]."""
         return None if self.picture is None else self.picture[0, 0]
 
 
 def channels_last(screens: np.ndarray) -> np.ndarray:
-    """[B, 4, H, W] as [B, H, W, 4]; one frame after the other is six times as fast as NumPy's transpose."""
+    """[B, 4, H, W] as [B, H, W, 4]; copying frame by frame is six times as fast as NumPy's transpose."""
     count, stack, height, width = screens.shape
     out = np.empty((count, height, width, stack), np.uint8)
     for i in range(stack):
@@ -258,7 +260,7 @@ def channels_last(screens: np.ndarray) -> np.ndarray:
 
 
 def blank_before(screens: np.ndarray, age: np.ndarray) -> None:
-    """Blanks, in [B, H, W, 4], the frames from before the episode, which began ``age`` steps ago."""
+    """Blanks in ``screens`` [B, H, W, 4] the frames from before the episode, which began ``age`` [B] steps ago."""
     for i in range(STACK - 1):
         screens[age < STACK - 1 - i, ..., i] = 0
 

@@ -51,7 +51,7 @@ class Bandit(eqx.Module):
         return jnp.asarray(drawn, jnp.float32)
 
     def regret(self, action: Array) -> Array:
-        """What pulling ``action`` loses on average against the best arm: max over a of mean(a), minus mean(action)."""
+        """What pulling ``action`` [...] loses on average against the best arm: max mean − mean(action); [...]."""
         return self.arm_means.max() - self.arm_means[action]
 
     def reset(self, key: Key) -> tuple[Array, Array]:

@@ -24,9 +24,9 @@ GRAVITY = 9.8
 CART_MASS = 1.0
 POLE_MASS = 0.1
 TOTAL_MASS = CART_MASS + POLE_MASS
-HALF_LENGTH = 0.5
+HALF_LENGTH = 0.5  # of the pole
 FORCE = 10.0
-SECONDS = 0.02
+SECONDS = 0.02  # per step; lengths are in m, masses in kg, forces in N, angles in rad
 MAX_POSITION = 2.4
 MAX_ANGLE = 12 * 2 * math.pi / 360
 
@@ -37,7 +37,7 @@ ACTION_SPACE = gymnasium.spaces.Discrete(2)
 
 class CartPoleState(NamedTuple):
     physics: Array  # float32 [4]: position m, velocity m/s, angle rad (0 is upright), angular velocity rad/s
-    time: Array  # int32 []
+    time: Array  # int32 [], steps
 
 
 class CartPole(eqx.Module):
@@ -63,6 +63,7 @@ class CartPole(eqx.Module):
         return CartPoleState(physics, jnp.int32(0)), physics
 
     def step(self, state: CartPoleState, action: Array, key: Key) -> tuple[CartPoleState, Timestep]:
+        # The equations of motion give both accelerations; Euler's rule moves positions by the old velocities.
         position, velocity, angle, spin = state.physics
         force = jnp.where(action == 1, FORCE, -FORCE)
         cosine, sine = jnp.cos(angle), jnp.sin(angle)

@@ -1,4 +1,4 @@
-"""One checker for every world: `check_environment` finds what would later spoil a training silently."""
+"""One checker for every world: `check_environment` finds what would later spoil a training without a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def check_environment(
 
 
 def sample_actions(space: gymnasium.Space, shape: tuple[int, ...], key: Key) -> Array:
-    """Random actions [*shape, ...] of a Discrete, MultiDiscrete or bounded Box space."""
+    """Random actions [*shape, ...] of a Discrete, MultiDiscrete or bounded Box space.
+
+    Raises PuzzleboxError for any other space.
+    """
     if isinstance(space, gymnasium.spaces.Discrete):
         return jax.random.randint(key, shape, 0, int(space.n), jnp.int32)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
@@ -47,7 +50,7 @@ def sample_actions(space: gymnasium.Space, shape: tuple[int, ...], key: Key) -> 
 
 
 def _check_single(env: Environment, key: Key) -> None:
-    """One world by shapes and dtypes alone; what it does is seen in many of it."""
+    """One world by shapes and dtypes alone; `_check_vector` looks at what it does."""
     state, observation = jax.eval_shape(env.reset, key)
     action = jax.eval_shape(lambda: sample_actions(env.action_space, (), key))
     next_state, timestep = jax.eval_shape(env.step, state, action, key)
@@ -58,26 +61,33 @@ def _check_single(env: Environment, key: Key) -> None:
 
 
 def _check_vector(env: VectorEnvironment, steps: int, key: Key) -> None:
-    """Two agents with one key and one with another, side by side under ``vmap``."""
+    """What the world does under ``vmap``: two agents with the same key and one with another, side by side."""
     same, other = jax.random.split(key)
     start, timestep, observation, alone = _drive(env, steps, jnp.stack([same, same, other]))
+    # Shapes, dtypes and ranges.
     _check_forms(env, start, timestep, (3, env.num_envs), (3, steps, env.num_envs))
     for seen in (start, timestep.observation, observation):
         _check_inside(env.observation_space, seen)
     _require(bool(np.all(np.isfinite(timestep.reward))), "a reward is not finite")
     _require(not np.any(timestep.terminated & timestep.truncated), "a step is both terminated and truncated")
+    # The same key gives the same episode, and many worlds do what each does alone.
     alone_by_name = _by_name(alone)
     for name, values in _by_name(timestep).items():
         _require(np.array_equal(values[0], values[1]), f"{name} differs between two episodes with the same key")
-        same = np.allclose(values, alone_by_name[name], atol=1e-5)
-        _require(same, f"{name} of many worlds is not that of each alone")
+        alike = np.allclose(values, alone_by_name[name], atol=1e-5)
+        _require(alike, f"{name} of many worlds is not that of each alone")
+    # The observation to act on differs from s_{t+1} only after an end.
     done = timestep.terminated | timestep.truncated
     changed = np.any(np.reshape(timestep.observation != observation, (*done.shape, -1)), -1)
     _require(not np.any(changed & ~done), "the next observation differs from s_{t+1} though no episode ended")
 
 
 def _drive(env: VectorEnvironment, steps: int, keys: Key) -> tuple[Any, Timestep, Any, Timestep]:
-    """First observations, timesteps, observations to act on, and the timesteps of each world on its own."""
+    """Random episodes of ``A`` agents, one per key, ``steps`` long, as NumPy arrays.
+
+    Returns first observations [A, B, ...], timesteps [A, steps, B, ...], observations to act on, and the timesteps
+    of each world stepped on its own (the same ones again where that cannot be compared).
+    """
     single = env.env if isinstance(env, Vectorized) and not random_step(env.env) else None
 
     def episode(key: Key) -> tuple[Array, Timestep, Array, Timestep]:
@@ -105,6 +115,7 @@ def _check_forms(
     at_start: tuple[int, ...],
     later: tuple[int, ...] | None = None,
 ) -> None:
+    """Shapes and dtypes: of first observations with the batch shape ``at_start``, of timesteps with ``later``."""
     later = at_start if later is None else later
     space = env.observation_space
     shape, dtype = tuple(space.shape or ()), jax.dtypes.canonicalize_dtype(space.dtype)

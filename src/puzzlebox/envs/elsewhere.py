@@ -1,4 +1,4 @@
-"""What a name means that is none of ours: a world behind a prefix, or what another library calls it."""
+"""What was meant by a name that is not one of ours: a world behind a prefix, or a name from another library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from puzzlebox.errors import UsageError, unknown
 
 ATARI = re.compile(r"^(ALE/)?(?P<game>\w+?)(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$")
 VERSION = re.compile(r"-v\d+$")
-MOST = 8  # console games that begin alike
+MOST = 8  # console games with the same beginning that an error lists
 
 
 def unknown_environment(name: str, known: Iterable[str]) -> UsageError:

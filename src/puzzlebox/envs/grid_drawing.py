@@ -22,9 +22,12 @@ INK: dict[str, Colour] = {"G": (0, 120, 80), "H": (178, 60, 30)}
 
 
 def grid_picture(rows: Sequence[str], cell: int, trail: Sequence[int] = ()) -> np.ndarray:
-    """The map with the robot on ``cell`` and the cells it came by, uint8 [height, width, 3]."""
+    """The map with the robot on ``cell`` and the cells it came through, ``trail``; uint8 [height, width, 3].
+
+    Cells are numbered row by row from the top left.
+    """
     height, width = len(rows), len(rows[0])
-    size = max(8, min(72, LARGEST // max(height, width)))
+    size = max(8, min(72, LARGEST // max(height, width)))  # pixels along a cell
     canvas = Canvas(width * size, height * size, left=0, bottom=0, right=width)
     for row, line in enumerate(rows):
         for column, character in enumerate(line):
@@ -42,7 +45,7 @@ def grid_picture(rows: Sequence[str], cell: int, trail: Sequence[int] = ()) -> n
 
 
 def grid_text(rows: Sequence[str], cell: int, trail: Sequence[int] = ()) -> list[list[tuple[str, str]]]:
-    """The same as (two characters, style) per cell, row by row; styles are rich's."""
+    """The same for a terminal: (two characters, style) of each cell, row by row; the styles are rich's."""
     width = len(rows[0])
     drawn = {
         "#": ("██", "grey42"),

@@ -1,11 +1,13 @@
-"""Worlds drawn as text: walls, holes, goals, slippery floor. Every rule is a pure function and a number to change.
+"""Worlds drawn as text: walls, holes, goals, slippery floor. Every rule is a number that can be changed.
 
 Map characters: ``#`` wall, ``.`` floor, ``S`` start, ``G`` goal, ``H`` hole. The state is the cell,
-``row * columns + column``, walls included, so values reshape into a picture. Actions: 0 north, 1 east, 2 south, 3 west.
+``row * columns + column``, walls included, so that values reshape into a picture. Actions: 0 north, 1 east, 2 south,
+3 west.
 
 Rewards are paid for the cell a move ends in: a goal pays ``goal_reward`` and a hole ``hole_reward`` *instead of*
 ``step_reward``, every other move (bumping into a wall or the edge leaves the robot where it is) pays ``step_reward``.
-Goal and hole end the episode. With ``slip`` the move turns to one of the two perpendicular directions, slip/2 each.
+Goal and hole end the episode. With probability ``slip`` a move turns to one of the two perpendicular directions, half
+of the time to each.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ TURNS = (0, 1, 3)  # straight on, right, left
 
 class GridState(NamedTuple):
     cell: Array  # int32 []
-    time: Array  # int32 []
+    time: Array  # int32 [], steps
 
 
 class GridWorld(eqx.Module):
@@ -73,7 +75,7 @@ class GridWorld(eqx.Module):
             turn = jnp.where(chance < self.slip, jnp.where(chance < self.slip / 2, TURNS[1], TURNS[2]), TURNS[0])
             action = (action + turn) % 4
         cell = jnp.asarray(self._neighbours())[state.cell, action]
-        kind = jnp.asarray(self._kinds())[cell]
+        kind = jnp.asarray(self._kinds())[cell]  # 0 ordinary, 1 goal, 2 hole
         terminated = kind > 0
         reward = jnp.asarray([self.step_reward, self.goal_reward, self.hole_reward], jnp.float32)[kind]
         time = state.time + 1
@@ -81,7 +83,7 @@ class GridWorld(eqx.Module):
         return GridState(cell, time), Timestep(cell, reward, terminated, truncated)
 
     def mdp(self) -> MDP:
-        """The exact process, float64 numpy arrays; K is 3 where moves can slip, else 1.
+        """The exact process, float64 numpy arrays; S is rows × columns, U 4, K 3 where moves can slip, else 1.
 
         Goals, holes and walls, from which nobody moves, end at once with reward 0, so that their value is 0.
         """
@@ -91,8 +93,8 @@ class GridWorld(eqx.Module):
         next_state = np.stack([np.roll(neighbours, -turn, axis=1) for turn in turns], axis=-1)
         reward = np.array([self.step_reward, self.goal_reward, self.hole_reward], np.float64)[kinds][next_state]
         terminated = (kinds > 0)[next_state]
-        inside = (kinds > 0) | self._is("#")
-        reward[inside], terminated[inside] = 0.0, True
+        nobody_moves = (kinds > 0) | self._is("#")
+        reward[nobody_moves], terminated[nobody_moves] = 0.0, True
         probability = np.broadcast_to(straight_left_right, next_state.shape)
         start = np.zeros(len(kinds))
         starts = self._starts()
@@ -100,6 +102,7 @@ class GridWorld(eqx.Module):
         return MDP(next_state, probability, reward, terminated, start)
 
     def _is(self, characters: str) -> np.ndarray:
+        """Which cells are drawn with one of these characters, bool [S]."""
         cells = np.frombuffer("".join(self.rows).encode("ascii"), np.uint8)
         return np.isin(cells, [ord(character) for character in characters])
 
@@ -108,6 +111,7 @@ class GridWorld(eqx.Module):
         return (self._is("G") + 2 * self._is("H")).astype(np.int32)
 
     def _starts(self) -> np.ndarray:
+        """The cells an episode can start from, all with the same probability."""
         marked = np.flatnonzero(self._is("S"))
         return np.flatnonzero(self._is(".S")) if self.random_start or not len(marked) else marked
 
@@ -204,7 +208,10 @@ def maze() -> GridWorld:
 
 
 def slippery(size: int, slip: float = 0.2, walls: float = 0.1, holes: float = 0.01, seed: int = 0) -> GridWorld:
-    """A ``size`` × ``size`` grid for measuring: goal in the last corner, walls and holes strewn at random."""
+    """A ``size`` × ``size`` grid to measure solvers with: the goal in the last corner, walls and holes at random.
+
+    ``walls`` and ``holes`` are their shares of the cells.
+    """
     chance = np.random.default_rng(seed).random((size, size))
     cells = np.where(chance < walls, "#", np.where(chance < walls + holes, "H", "."))
     cells[0, 0], cells[-1, -1] = "S", "G"

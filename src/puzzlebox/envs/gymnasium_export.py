@@ -1,8 +1,8 @@
-"""Our worlds from outside, as Gymnasium environments, for any library that trains on those.
+"""Our worlds as Gymnasium environments, for any library that trains on those.
 
 Importing this module registers each: ``gymnasium.make("puzzlebox/CartPole-v1")``, or with the import in the name,
 ``gymnasium.make("puzzlebox.envs.gymnasium_export:puzzlebox/CartPole-v1")``. A ``/`` in our name becomes ``-``:
-``puzzlebox/grid-robot``. The world's own time limit is inside.
+``puzzlebox/grid-robot``. The world keeps its own time limit; Gymnasium adds none.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from puzzlebox.types import Renderable, Simulated
 
 
 class GymnasiumEnvironment(gymnasium.Env):
-    """One of our worlds, or its name with options, stepped one compiled step at a time.
+    """One of our worlds, given as an object or as a name with options, one compiled step per call.
 
-    ``reset(seed=s)`` fixes the whole episode and those after it. Raises UsageError for unknown names, for a world
+    ``reset(seed=s)`` determines that episode and all that follow. Raises UsageError for unknown names, for a world
     that is Gymnasium's own already, and from ``render`` for a world that draws no pictures.
     """
 
@@ -47,6 +47,7 @@ class GymnasiumEnvironment(gymnasium.Env):
 
     @staticmethod
     def _with_key(key: Any, call: Any, *inputs: Any) -> Any:
+        """The key for the next call, and ``call(*inputs, key)`` with a key of its own."""
         key, call_key = jax.random.split(key)
         return key, call(*inputs, call_key)
 

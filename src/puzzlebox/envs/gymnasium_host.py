@@ -24,7 +24,7 @@ from puzzlebox.errors import UsageError
 def make_gymnasium(name: str, options: dict[str, str]) -> Any:
     """The world behind ``gym:NAME,option=value``; options are Gymnasium's own, read as JSON where they are JSON.
 
-    Two are ours: ``host=true`` keeps a task in Python though it publishes its transitions, and ``workers=N`` steps
+    Two are ours: ``host=true`` keeps a task in Python even if it publishes its transitions, and ``workers=N`` steps
     the environments in N processes. Raises UsageError for unknown names, options and unsupported spaces, and for a
     missing package.
     """
@@ -47,7 +47,11 @@ def make_gymnasium(name: str, options: dict[str, str]) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class HostEnvironment:
-    """A Gymnasium environment that stays in Python; hashable, so that it can be a constant of a compiled program."""
+    """A Gymnasium environment that stays in Python; hashable, so that it can be a constant of a compiled program.
+
+    ``name`` is the registered one, with its version; ``workers`` is the number of processes, 0 for none. The spaces are
+    the converted ones, see `gymnasium_worker`.
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
@@ -80,7 +84,7 @@ class HostEnvironment:
 
 
 class Single(gymnasium.Wrapper):
-    """One environment with converted spaces."""
+    """One environment with converted spaces, so that our policies can act in it."""
 
     def __init__(self, env: gymnasium.Env, host: HostEnvironment) -> None:
         super().__init__(env)

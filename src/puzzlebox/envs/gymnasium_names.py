@@ -1,4 +1,4 @@
-"""Gymnasium's environments by name: which are there, how their options are read, and plain words when one is not."""
+"""Gymnasium's environments by name: which there are, how options are read, and plain words for what is missing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def create(spec: EnvSpec, options: dict[str, Any], **more: Any) -> gymnasium.Env
     """One environment; raises UsageError for a missing package or an option it does not take."""
     try:
         return make_one(spec, options, **more)
-    except ImportError as fault:  # Gymnasium's DependencyNotInstalled is none of these
+    except ImportError as fault:  # Gymnasium's DependencyNotInstalled is no ImportError
         raise _missing(spec, fault) from None
     except gymnasium.error.DependencyNotInstalled as fault:
         raise _missing(spec, fault) from None

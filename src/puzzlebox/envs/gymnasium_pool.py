@@ -45,20 +45,20 @@ def close_all() -> None:
 
 
 class Pool:
-    """All environments of one kind: in this process, or shared out over worker processes."""
+    """All environments of one kind: in this process, or spread over worker processes."""
 
     def __init__(self, spec: EnvSpec, options: dict[str, Any], workers: int) -> None:
         self.lock = threading.Lock()
         self.parts: list[Any] = [Worker(spec, options) for _ in range(workers)] or [Slices(spec, options)]
 
     def call(self, method: str, handles: list[int], rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """``rows`` [A, B, ...] are cut along B, a piece for each process."""
+        """`Simulators.call`: ``rows`` [A, B, ...] are cut along B, one piece for each process."""
         with self.lock:
             if isinstance(self.parts[0], Slices):
                 return self.parts[0].call(method, handles, rows)
             pieces = np.array_split(rows, len(self.parts), axis=1)
             busy = [(part, piece) for part, piece in zip(self.parts, pieces, strict=True) if piece.shape[1]]
-            for part, piece in busy:
+            for part, piece in busy:  # all work at the same time
                 part.send((method, handles, piece))
             results = [part.result() for part, _ in busy]
             for result in results:  # only now, so that no reply is left behind in a pipe
@@ -77,6 +77,7 @@ class Pool:
                     part.result()
 
     def close(self) -> None:
+        """Closes all environments and ends the processes."""
         for part in self.parts:
             part.close()
 
@@ -97,6 +98,7 @@ class Worker:
             raise
 
     def send(self, request: Any) -> None:
+        """Sends ``request``, whose reply `result` reads; raises PuzzleboxError where it cannot be sent."""
         try:
             message = pickle.dumps(request, protocol=5)
         except (pickle.PicklingError, AttributeError, TypeError) as fault:
@@ -121,4 +123,5 @@ class Worker:
         return PuzzleboxError(f"a worker process of {self.name} died (exit status {self.process.wait()})")
 
     def close(self) -> None:
+        """Ends the process."""
         end_worker(self.process, seconds=5)

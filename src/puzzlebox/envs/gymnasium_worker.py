@@ -1,7 +1,8 @@
 """Real Gymnasium environments in plain Python: stepped here in this process, or by this file run as a process.
 
 Imports no JAX, so that a worker process starts fast and stays small. The environments of one agent are a slice,
-known by a number; a call steps the slices of several agents, shapes ``[A, b, ...]``.
+known by a number, its handle. A call steps the slices of several agents, shapes ``[A, b, ...]``: ``A`` agents, and the
+``b`` of their worlds that live in this process.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Steps(NamedTuple):
 def convert_observations(name: str, space: spaces.Space) -> tuple[spaces.Space, Callable[[Any], Any]]:
     """The space as networks and tables see it, and the function that brings an observation into it.
 
-    Reals become float32, bytes stay uint8, other whole numbers int32, Discrete starts at 0; a tuple of Discrete
+    Reals become float32, bytes stay uint8, other whole numbers become int32, Discrete starts at 0; a tuple of Discrete
     spaces (Blackjack) becomes one Discrete index, or MultiDiscrete if that would be too large. Raises UsageError.
     """
     if isinstance(space, spaces.Box):
@@ -48,6 +49,7 @@ def convert_observations(name: str, space: spaces.Space) -> tuple[spaces.Space, 
     if isinstance(space, spaces.MultiBinary) and len(space.shape) == 1:
         return spaces.MultiDiscrete(np.full(space.shape, 2), dtype=np.int32), lambda value: value
     if isinstance(space, spaces.Tuple) and all(isinstance(part, spaces.Discrete) for part in space.spaces):
+        # Several whole numbers as one: mixed-radix digits, the last one counting single.
         sizes = [int(part.n) for part in space.spaces]  # type: ignore[attr-defined]
         starts = np.array([int(part.start) for part in space.spaces])  # type: ignore[attr-defined]
         if np.prod(sizes) > MAX_FLAT:
@@ -85,7 +87,7 @@ def make_one(spec: Any, options: dict[str, Any], **more: Any) -> gymnasium.Env:
 
 
 class Slices:
-    """Environments by slice number; a new one starts at `reset`."""
+    """Environments by the handle of their slice; `reset` makes new ones."""
 
     def __init__(self, spec: Any, options: dict[str, Any]) -> None:
         self.name, self.spec, self.options = f"gym:{spec.id}", spec, options
@@ -97,7 +99,7 @@ class Slices:
         probe.close()
 
     def reset(self, handles: list[int], seeds: np.ndarray) -> tuple[np.ndarray]:
-        """Makes slice after slice, each environment seeded with its own number; ``seeds`` is [A, b]."""
+        """Makes a slice per handle, each environment with a seed of its own from [A, b]; observations [A, b, ...]."""
         observation = np.empty((*seeds.shape, *self.shape), self.dtype)
         for a, handle in enumerate(handles):
             envs = self.slices[handle] = [make_one(self.spec, self.options) for _ in seeds[a]]
@@ -106,7 +108,7 @@ class Slices:
         return (observation,)
 
     def step(self, handles: list[int], actions: np.ndarray) -> Steps:
-        """One step of every environment; an ended one is restarted at once. ``actions`` is [A, b, ...]."""
+        """One step of every environment by ``actions`` [A, b, ...]; one whose episode ended restarts at once."""
         batch = actions.shape[:2]
         steps = Steps(
             np.empty((*batch, *self.shape), self.dtype),
@@ -131,7 +133,7 @@ class Slices:
         return steps
 
     def call(self, method: str, handles: list[int], values: np.ndarray) -> tuple[np.ndarray, ...]:
-        """`reset` or `step`, with every fault of the environment as one line."""
+        """`reset`, `step` or `forget`; whatever an environment raises becomes a PuzzleboxError of one line."""
         try:
             return getattr(self, method)(handles, values)
         except PuzzleboxError:
@@ -142,13 +144,14 @@ class Slices:
             ) from fault
 
     def forget(self, handles: list[int], values: np.ndarray | None = None) -> tuple[()]:
-        """Closes the environments of these slices; ``values`` mean nothing."""
+        """Closes the environments of these slices; ``values`` is not used (`call` gives it to every method)."""
         for handle in handles:
             for env in self.slices.pop(handle, []):
                 env.close()
         return ()
 
     def close(self) -> None:
+        """Closes all environments."""
         self.forget(list(self.slices))
 
 

@@ -1,7 +1,7 @@
 """Simulators that live outside the compiled program: Gymnasium's environments, Atari and console emulators.
 
-Their worlds are stepped by a call from the compiled step. The state of ``B`` such worlds is a number that names them;
-every call takes it and gives it back, so the calls keep their order though nothing else orders them. Under ``vmap``
+Their worlds are stepped by a call from the compiled step. The state of ``B`` such worlds is a number that names them,
+their handle. Every call takes it and gives it back, which keeps the calls in order; nothing else would. Under ``vmap``
 over ``A`` agents one call steps all ``A × B`` worlds.
 
 Departure from pure functions: an old state cannot be stepped again, since the simulators have moved on.
@@ -36,17 +36,18 @@ from puzzlebox.types import Array, Environment, Game, Key, Simulated, Task, Time
 
 
 class Simulators(Protocol):
-    """All worlds of one kind, in slices: the ``B`` worlds of one agent, known by a number."""
+    """All worlds of one kind, in slices: the ``B`` worlds of one agent, known by a handle."""
 
     def call(self, method: str, handles: list[int], rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """``reset`` takes seeds uint32 [A, B] and returns observations [A, B, ...]; ``step`` takes actions and returns
+        """Resets or steps the slices of ``A`` agents; ``rows`` [A, B, ...] are seeds or actions.
 
-        s_{t+1}, reward float32, terminated, truncated bool, the observation to act on next, and, for a kind with
+        ``reset`` takes seeds uint32 [A, B] and returns observations [A, B, ...]. ``step`` takes actions and returns
+        s_{t+1}, reward float32, terminated and truncated bool, the observation to act on next, and, for a kind with
         ``measures``, those as float32 [A, B, M].
         """
 
     def forget(self, handles: list[int]) -> None:
-        """Closes these slices, as far as they are there."""
+        """Closes those of these slices that exist."""
 
 
 class Kind(Protocol):
@@ -57,13 +58,16 @@ class Kind(Protocol):
     @property
     def action_space(self) -> gymnasium.Space: ...
     @property
-    def measures(self) -> tuple[str, ...]: ...
-    def simulators(self) -> Simulators: ...
+    def measures(self) -> tuple[str, ...]:
+        """Names of what a step tells beside the reward, see `Timestep.measures`."""
+
+    def simulators(self) -> Simulators:
+        """Where the worlds of this kind live in this process."""
 
 
 @dataclasses.dataclass(frozen=True)
 class HostVector:
-    """``B`` worlds per agent as a `VectorEnvironment`; its state is int32 [], the number of the agent's slice."""
+    """``B`` worlds per agent as a `VectorEnvironment`; its state is int32 [], the handle of the agent's slice."""
 
     kind: Kind
     num_envs: int
@@ -77,7 +81,7 @@ class HostVector:
         return self.kind.action_space
 
     def reset(self, key: Key) -> tuple[Array, Array]:
-        """New worlds, seeded from ``key``."""
+        """New worlds, seeded from ``key``; their handle, and first observations [B, ...]."""
         seeds = jax.random.bits(key, (self.num_envs,), jnp.uint32)
         state, observation = _over_agents(partial(self._call, "reset"))(jnp.int32(0), seeds)
         return state, observation
@@ -90,6 +94,8 @@ class HostVector:
         return state, Timestep(seen, reward, terminated, truncated, measures), observation
 
     def _call(self, method: str, handle: Array, values: Array) -> tuple[Array, ...]:
+        """The call out of the compiled program; ``handle`` [...], ``values`` [..., B, ...], agents in front."""
+        # What the call returns has to be known before: shapes and types.
         batch = (*handle.shape, self.num_envs)
         space, measures = self.observation_space, self.kind.measures
         seen = jax.ShapeDtypeStruct((*batch, *(space.shape or ())), array_dtype(space))
@@ -105,10 +111,11 @@ class HostVector:
 
 
 def _over_agents(call: Callable[..., tuple[Array, ...]]) -> Callable[..., tuple[Array, ...]]:
-    """``call`` for one agent or any number of leading agent axes, always as one call."""
+    """``call``, whose arguments may have any number of leading axes of agents; under `vmap` it is still called once."""
     mapped = custom_vmap(call)
 
     def rule(size: int, is_mapped: list[bool], *arguments: Array) -> tuple[Any, Any]:
+        # An argument that is the same for all agents is repeated; then all have the axis, and `call` takes them whole.
         whole = [
             a if there else jnp.broadcast_to(a, (size, *a.shape)) for a, there in zip(arguments, is_mapped, strict=True)
         ]
@@ -141,7 +148,7 @@ def _on_host(kind: Kind, method: str, dtype: np.dtype, shape: tuple[int, ...], p
 class Simulation:
     """What one run knows of its simulators: the worlds it made, their faults, and what went wrong without ending it.
 
-    Whoever opens one with `simulation` owns it.
+    The run that opens one with `simulation` owns it.
     """
 
     def __init__(self, incidents: Counter[str]) -> None:
@@ -163,10 +170,10 @@ class Simulation:
 
 
 class Host:
-    """The process as the host of simulators: it numbers their worlds and knows whose simulation is open.
+    """This process as the host of simulators: it numbers their worlds and knows whose simulation is open.
 
-    A call from a compiled program cannot say which run it belongs to. So simulations of one thread may stand one inside
-    the other, the innermost being told, and another thread has to wait, or to be another process.
+    A call from a compiled program cannot say which run it belongs to. So only one thread may have simulations open; it
+    may open one inside the other, and a call belongs to the innermost. A run in another thread is refused.
     """
 
     def __init__(self) -> None:
@@ -175,6 +182,7 @@ class Host:
         self.lock = threading.Lock()
 
     def enter(self) -> Simulation:
+        """Opens a simulation for this thread; raises UsageError where another thread has one open."""
         with self.lock:
             if self.open and self.open[-1].thread != threading.get_ident():
                 raise UsageError(
@@ -185,6 +193,7 @@ class Host:
             return self.open[-1]
 
     def leave(self, simulation: Simulation) -> None:
+        """Ends a simulation and closes its worlds."""
         with self.lock:
             self.open.remove(simulation)
         simulation.close()
@@ -195,10 +204,10 @@ _HOST = Host()
 
 @contextmanager
 def simulation(env: Environment | VectorEnvironment | Game | Task | Simulated) -> Iterator[Simulation]:
-    """Where a run plays in the simulators of ``env``; opens nothing for a world that needs none.
+    """The context in which a run plays in the simulators of ``env``; it does nothing for a world without simulators.
 
-    Inside, a fault of a simulator raises the PuzzleboxError that tells it, and not JAX's report of a callback. At the
-    end the worlds made inside are closed. Raises UsageError where another thread plays in simulators.
+    Inside, a fault of a simulator raises its own PuzzleboxError instead of JAX's report of a callback. At the end the
+    worlds made inside are closed. Raises UsageError where another thread plays in simulators.
     """
     if not isinstance(env, Simulated | HostVector):
         yield Simulation(Counter())
@@ -238,7 +247,7 @@ def start_worker(program: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def end_worker(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Closes its pipes, at which a worker ends by itself; kills it where it has not after so many seconds."""
+    """Closes the pipes of a worker, which ends it; kills it if it still runs after this many ``seconds``."""
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError):  # the process is gone already
             pipe.close()  # type: ignore[union-attr]

@@ -1,9 +1,9 @@
 """MinAtar: five Atari games on 10 × 10 squares, ``minatar:breakout``, as pure functions by pgx-minatar.
 
 Source: Young & Tian 2019, "MinAtar"; in JAX by Koyamada et al. 2023, Pgx. An observation has one plane for each kind of
-thing. As in the paper, a step repeats the action before it with probability 0.1.
+object. As in the paper, a step repeats the previous action with probability 0.1.
 
-Departure: the paper's episodes may last for ever; here one is cut, as a truncation, after ``max_steps``.
+Departure: the paper's episodes may last for ever; here an episode is truncated after ``max_steps``.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class MinAtar(eqx.Module):
     """
 
     game: str = eqx.field(static=True)
-    sticky: float = param(0.1, "probability that a step repeats the action before", low=0.0, high=1.0)
-    max_steps: int = param(10_000, "an episode is cut after so many steps", low=1)
+    sticky: float = param(0.1, "probability that a step repeats the previous action", low=0.0, high=1.0)
+    max_steps: int = param(10_000, "an episode is cut after this many steps", low=1)
     frames_per_second = 15
 
     def __check_init__(self):
@@ -84,7 +84,7 @@ class MinAtar(eqx.Module):
         return state, Timestep(state.observation.astype(jnp.uint8), state.rewards[0], state.terminated, cut)
 
     def render(self, state: Any) -> np.ndarray:
-        """A square of one colour for each thing, uint8 [320, 320, 3]; where several are, the last plane is seen."""
+        """A square of one colour for each object, uint8 [320, 320, 3]; where several meet, the last plane is seen."""
         planes = np.asarray(state.observation)
         last = planes.shape[-1] - 1 - np.argmax(planes[..., ::-1], axis=-1)
         picture = np.where(planes.any(axis=-1, keepdims=True), COLOURS[last], np.uint8(20))

@@ -34,13 +34,13 @@ ACTION_SPACE = gymnasium.spaces.Discrete(3)
 
 class MountainCarState(NamedTuple):
     physics: Array  # float32 [2]: position, velocity per step
-    time: Array  # int32 []
+    time: Array  # int32 [], steps
 
 
 class MountainCar(eqx.Module):
-    """Observation: the physics, float32 [2]. Actions: 0 pushes left, 1 not, 2 right. Reward −1 on every step.
+    """Observation: the physics, float32 [2]. Actions: 0 pushes left, 1 does not push, 2 pushes right.
 
-    Terminated at position 0.5; truncated after ``time_limit`` steps.
+    Reward −1 on every step. Terminated at position 0.5; truncated after ``time_limit`` steps.
     """
 
     time_limit: int = param(200, "steps until an episode is cut off", low=1)
@@ -82,6 +82,7 @@ class MountainCar(eqx.Module):
         along, up = (math.cos(slope), math.sin(slope)), (-math.sin(slope), math.cos(slope))
 
         def on_car(forward: float, above: float) -> tuple[float, float]:
+            """The place of a point of the car, given along the slope and at a right angle to it."""
             return (
                 position + forward * along[0] + above * up[0],
                 _height(position) + forward * along[1] + above * up[1],

@@ -1,7 +1,7 @@
 """Pendulum: swing a pendulum up with a motor too weak to lift it at once, and hold it there.
 
 Constants, cost and step order follow Gymnasium's Pendulum-v1. Departures: the state is float32, and the angle is
-kept in [−π, π), which no observation or reward can tell.
+kept in [−π, π), which changes no observation and no reward.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ ACTION_SPACE = gymnasium.spaces.Box(-MAX_TORQUE, MAX_TORQUE, (1,), np.float32)
 
 class PendulumState(NamedTuple):
     physics: Array  # float32 [2]: angle rad (0 is upright), angular velocity rad/s
-    time: Array  # int32 []
+    time: Array  # int32 [], steps
 
 
 class Pendulum(eqx.Module):
     """Observation float32 [3]: cosine and sine of the angle, angular velocity. Action float32 [1]: torque in ±2.
 
-    Reward −(θ² + 0.1·θ'² + 0.001·torque²), before the move. Never terminated; truncated after ``time_limit`` steps.
+    Reward −(θ² + 0.1·θ'² + 0.001·torque²), with θ and θ' from before the move. Never terminated; truncated after
+    ``time_limit`` steps.
     """
 
     time_limit: int = param(200, "steps until an episode is cut off", low=1)

@@ -1,12 +1,14 @@
 """Six tiny worlds with known values, each of which one broken part of an agent fails.
 
-The order narrows the fault: a failure on the first is the value loss or the optimiser, on the second the
-observation's way into the network, on the third discounting and bootstrapping, on the fourth the policy's
-update, on the fifth that both act together, on the sixth the way of a picture into the network. Source: Andy Jones,
-"Debugging RL, without the agonizing pain" (2021); the sixth is ours.
+The order narrows the fault down. A failure on the first points to the value loss or the optimiser, on the second to
+how observations enter the network, on the third to discounting and bootstrapping, on the fourth to the policy's
+update, on the fifth to how the policy uses observations, on the sixth to how pictures enter the network.
 
-Every world says what is true of it: ``observations`` [N, ...] lists what can be seen and ``action_values(discount)``
-[N, U] the optimal value of each action there; the value of an observation is the largest of its row.
+Source: Andy Jones, "Debugging RL, without the agonizing pain" (2021); the sixth is ours.
+
+Every world knows the truth about itself: ``observations`` [N, ...] lists what can be seen, and
+``action_values(discount)`` [N, U] gives the optimal value of each action there; the value of an observation is the
+largest of its row.
 """
 
 from __future__ import annotations

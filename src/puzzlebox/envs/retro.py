@@ -1,12 +1,12 @@
 """Console games by real emulators: ``retro:Airstriker-Genesis-v0``, ``retro:SonicTheHedgehog2-Genesis-v0,rings=1``.
 
-Source: stable-retro (Nichol et al. 2018, "Gotta Learn Fast"). Every emulator is a process of its own. Its screen is
-84×84, grey, the last four of them, with frame skip and sticky actions as on Atari.
+Source: stable-retro (Nichol et al. 2018, "Gotta Learn Fast"). Every emulator is a process of its own. An observation is
+its last four screens, grey, 84×84, with frame skip and sticky actions as on Atari.
 
-A game that tells where its hero is (Sonic on the Mega Drive) is paid by the six terms of `envs.six_terms`, and an
-episode ends with a lost life or the level. Any other game is paid, and ended, by what stable-retro says about it.
+In a game that tells where its hero is (Sonic on the Mega Drive) the reward is that of `envs.six_terms`, and an episode
+ends with a lost life or at the end of the level. In any other game stable-retro decides about reward and end.
 
-Departure from a simulator that is sound: an emulator process that dies is started again, its episode counts as cut.
+Departure: an emulator process that dies is started again, and its episode counts as truncated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from puzzlebox.errors import PuzzleboxError
 from puzzlebox.fields import check_fields, param, part
 
 FRAMES_PER_SECOND = 60
-TILE = 16.0  # points of the screen; all distances are in tiles, as in our own platformer
+TILE = 16.0  # pixels of the screen; all distances are in tiles, as in our own platformer
 AREA = 16.0  # tiles that a part of the level is wide, for the new-area bonus
 X, RINGS, LIVES, LEVEL_END_BONUS = range(len(VARIABLES))
 
@@ -56,12 +56,12 @@ class Retro:
     weights: Weights | None = part()  # of the six-term reward, None for a game that is not paid by it
     state: str = param("", "start states, joined by |, or all; one is drawn per episode (default: the game's own)")
     actions: str = param("", "the buttons of actions 1, 2, … as LEFT|RIGHT+B|…; action 0 presses none")
-    sticky: float = param(0.25, "probability that a frame repeats the buttons before", low=0.0, high=1.0)
+    sticky: float = param(0.25, "probability that a frame repeats the previous buttons", low=0.0, high=1.0)
     clip: bool = param(True, "training sees only the sign of the game's own reward; the six terms are never clipped")
     frame_skip: int = param(4, "frames per step", low=1)
-    noop_max: int = param(30, "fewer than so many idle frames at the start, at random", low=0)
-    max_steps: int = param(4500, "an episode is cut after so many steps (5 minutes)", low=1)
-    stagnation: int = param(0, "it is cut after so many steps that reach no new place, or pay nothing; 0: never", low=0)
+    noop_max: int = param(30, "an episode starts with a random number of idle frames, fewer than this", low=0)
+    max_steps: int = param(4500, "an episode is cut after this many steps (5 minutes)", low=1)
+    stagnation: int = param(0, "an episode is cut after this many steps without a new place or reward; 0: never", low=0)
     frame_stack = STACK  # frames in an observation, for a replay that keeps each once
 
     def __post_init__(self) -> None:
@@ -79,6 +79,7 @@ class Retro:
 
     @property
     def measures(self) -> tuple[str, ...]:
+        """The names of what is told beside the reward, see the class."""
         of_reward = (*TERMS, "success", "furthest_x") if self.weights is not None else ("score",)
         return (*of_reward, "emulators_restarted")
 
@@ -163,12 +164,13 @@ class Consoles:
         return *(np.ascontiguousarray(field) for field in fields), measures
 
     def _score(self, handle: int, replies: np.ndarray) -> np.ndarray:
-        """What the six terms paid, then success and the way won, float32 [B, 8]."""
+        """What the six terms paid, then success and the tiles won beyond the furthest place so far, float32 [B, 8]."""
         assert self.kind.weights is not None
         before = self.situations[handle]
         after = moved(before, replies["variables"], replies["terminated"])
         terms = six_terms.terms(self.kind.weights, AREA, before, after)
         columns = [*terms.values(), after.completed, after.furthest - before.furthest]
+        # The next step is compared with this one, or with the start of the next episode.
         done = replies["terminated"] | replies["truncated"]
         fresh = beginning(replies["start"])
         self.situations[handle] = Situation(*(np.where(done, new, old) for new, old in zip(fresh, after, strict=True)))
@@ -182,13 +184,16 @@ class Consoles:
 
 
 def beginning(variables: np.ndarray) -> Situation:
-    """The situation at the start of an episode, from `VARIABLES` [B, 4]."""
+    """The situation at the start of an episode, from the emulators' `VARIABLES`, float32 [B, 4]."""
     x = variables[:, X] / TILE
     return Situation(x, x, x, variables[:, RINGS], variables[:, LIVES], np.zeros(len(x), bool))
 
 
 def moved(before: Situation, variables: np.ndarray, terminated: np.ndarray) -> Situation:
-    """The situation after a step. A level is completed where its points are being counted and the episode ends."""
+    """The situation after a step, from `VARIABLES` [B, 4].
+
+    A level is completed where its points are being counted and the episode ends.
+    """
     x = variables[:, X] / TILE
     return Situation(
         x,
@@ -201,7 +206,7 @@ def moved(before: Situation, variables: np.ndarray, terminated: np.ndarray) -> S
 
 
 class Single(gymnasium.Env):
-    """One emulator in plain Python, with its own screen in colour as the picture."""
+    """One emulator in plain Python; its picture is the console's own screen in colour."""
 
     def __init__(self, kind: Retro, render_mode: str | None = None) -> None:
         self.kind, self.render_mode = kind, render_mode
@@ -217,7 +222,7 @@ class Single(gymnasium.Env):
         return reply["following"][0], {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        last = self.emulator.picture()  # an emulator that has begun anew no longer shows how an episode ended
+        last = self.emulator.picture()  # after the end of an episode the emulator already shows the next one
         reply = self._ask(b"s", int(action))
         over = bool(reply["terminated"][0] or reply["truncated"][0])
         self.picture = last if over else self.emulator.picture()
@@ -229,12 +234,15 @@ class Single(gymnasium.Env):
         return reply["seen"][0], reward, bool(reply["terminated"][0]), bool(reply["truncated"][0]), {}
 
     def render(self) -> np.ndarray:
+        """The screen, uint8 [height, width, 3]."""
         return self.picture
 
     def close(self) -> None:
+        """Ends the process."""
         self.emulator.close()
 
     def _ask(self, letter: bytes, number: int) -> np.ndarray:
+        """The reply to one request, `REPLY` [1]; raises PuzzleboxError for an emulator that died."""
         self.emulator.send(letter, number)
         reply = self.emulator.receive()
         if reply is None:

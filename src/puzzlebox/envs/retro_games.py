@@ -30,6 +30,7 @@ def library() -> Any:
 
 @lru_cache
 def all_games() -> tuple[str, ...]:
+    """The names of all games that stable-retro knows, whether their ROM is here or not."""
     return tuple(library().list_games())
 
 
@@ -50,6 +51,7 @@ def check_rom(game: str) -> None:
 
 
 def has_rom(game: str) -> bool:
+    """Whether stable-retro has a ROM for this game."""
     try:
         library().get_romfile_path(game)
     except FileNotFoundError:
@@ -69,12 +71,12 @@ def hashes(game: str) -> list[str]:
 
 
 def is_platformer(game: str) -> bool:
-    """Whether the game tells what the six-term reward is made of."""
+    """Whether stable-retro can read from the game's memory what the six-term reward is made of."""
     return set(VARIABLES) <= set(json.loads(_file(game, "data.json").read_text())["info"])
 
 
 def start_states(game: str, chosen: str) -> list[str]:
-    """``A|B`` as a list, "all" as all there are, nothing as the game's own. Raises UsageError for an unknown one."""
+    """``A|B`` as a list; "all" gives all there are, "" the game's own. Raises UsageError for an unknown state."""
     known = library().list_states(game)
     if not chosen:
         default = json.loads(_file(game, "metadata.json").read_text()).get("default_state")
@@ -107,7 +109,7 @@ def action_buttons(game: str, chosen: str) -> list[list[str]]:
 
 
 def console(game: str) -> str:
-    """Genesis for SonicTheHedgehog2-Genesis-v0; raises UsageError for one that no emulator here plays."""
+    """The console of a game: Genesis for SonicTheHedgehog2-Genesis-v0. Raises UsageError where no emulator plays it."""
     name = game.split("-")[1]
     if name not in library().EMU_INFO:
         raise UsageError(f"retro:{game} is for {name}; there are emulators for {', '.join(library().EMU_INFO)}")

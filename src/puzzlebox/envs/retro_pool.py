@@ -1,4 +1,4 @@
-"""Console emulators: one process each, in slices of ``B`` per agent. One that dies is started again, and counted."""
+"""Console emulators: one process each, in slices of ``B`` per agent. One that dies is started again, and reported."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ class Emulator:
         self.start()
 
     def start(self) -> None:
+        """Starts the process."""
         self.process = start_worker(retro_worker.__file__, json.dumps(self.settings))
 
     def send(self, letter: bytes, number: int = 0) -> None:
-        with suppress(OSError):  # `receive` will tell
+        """Sends a request, see `retro_worker`."""
+        with suppress(OSError):  # the process is dead, which `receive` tells
             self.process.stdin.write(REQUEST.pack(letter, number))
             self.process.stdin.flush()
 
     def receive(self) -> np.void | None:
-        """Raises PuzzleboxError for what the emulator itself complains of."""
+        """The reply to the last request, None from a dead process; raises PuzzleboxError for a fault it reports."""
         data = self.process.stdout.read(REPLY.itemsize)
         if len(data) < REPLY.itemsize:
             return None
@@ -44,7 +46,7 @@ class Emulator:
         return reply
 
     def picture(self) -> np.ndarray:
-        """The console's own screen in colour."""
+        """The console's own screen in colour, uint8 [height, width, 3]."""
         self.send(b"p")
         reply = self.receive()
         if reply is None:
@@ -67,10 +69,12 @@ class Emulator:
         )
 
     def death(self) -> str:
+        """How the process ended, in words; waits for its end."""
         status = self.process.wait()
         return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
     def close(self) -> None:
+        """Ends the process."""
         end_worker(self.process, seconds=2)
 
 
@@ -79,7 +83,7 @@ class Slice:
 
     def __init__(self, emulators: list[Emulator], seeds: np.ndarray) -> None:
         self.emulators = emulators
-        self.random = np.random.default_rng(seeds)  # seeds of emulators that take the place of dead ones
+        self.random = np.random.default_rng(seeds)  # draws the seeds of emulators that replace dead ones
         for emulator, seed in zip(emulators, seeds.astype(np.int32), strict=True):
             emulator.send(b"r", int(seed))
 
@@ -92,6 +96,7 @@ class Slice:
         return self.replies
 
     def send(self, actions: np.ndarray) -> None:
+        """Lets all emulators play a step with ``actions`` int [B]; `receive` waits for them."""
         for emulator, action in zip(self.emulators, actions, strict=True):
             emulator.send(b"s", int(action))
 
@@ -104,6 +109,7 @@ class Slice:
                 restarted[i] = True
                 name = f"retro:{emulator.settings['game']}"
                 tell(f"an emulator of {name} died ({emulator.death()}) and was started again; its episode was cut")
+                # The episode ends as a truncation at the last screen that was seen; then a new one begins.
                 last = self.replies[i].copy()
                 fresh = emulator.restart(self._seed())
                 ended = last["terminated"] or last["truncated"]
@@ -119,7 +125,7 @@ class Slice:
 
 
 class Slices:
-    """All emulators of one kind. Those of a slice that is forgotten wait for the next one: starting takes long."""
+    """All emulators of one kind. Emulators of a forgotten slice are kept for the next one: starting takes long."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self.name, self.settings = name, settings
@@ -128,14 +134,14 @@ class Slices:
         self.lock = threading.Lock()
 
     def reset(self, handles: list[int], seeds: np.ndarray) -> np.ndarray:
-        """New slices; first replies [A, B]."""
+        """New slices, seeded with ``seeds`` uint32 [A, B]; the first replies, `REPLY` [A, B]."""
         with self.lock:
             for handle, row in zip(handles, seeds, strict=True):
                 self.slices[handle] = Slice([self._emulator() for _ in row], row)
             return np.stack([self.slices[handle].begin() for handle in handles])
 
     def step(self, handles: list[int], actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Replies and restarts [A, B]; all emulators play at the same time."""
+        """One step by ``actions`` [A, B]: replies `REPLY`, and restarts bool, [A, B]. All emulators play at once."""
         with self.lock:
             pieces = [self.slices.get(handle) for handle in handles]
             if None in pieces:
@@ -148,7 +154,7 @@ class Slices:
             return np.stack(replies), np.stack(restarted)
 
     def forget(self, handles: list[int]) -> None:
-        """Gives the emulators of these slices back."""
+        """Keeps the emulators of these slices for later ones."""
         with self.lock:
             for handle in handles:
                 piece = self.slices.pop(handle, None)
@@ -162,6 +168,7 @@ class Slices:
         self.idle.clear()
 
     def _emulator(self) -> Emulator:
+        """One that was kept and is still alive, or a new one."""
         while self.idle:
             emulator = self.idle.pop()
             if emulator.process.poll() is None:

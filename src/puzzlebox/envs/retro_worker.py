@@ -1,8 +1,8 @@
 """One console emulator in a process of its own: this file is run by `retro_pool`, and imports no JAX.
 
-Requests are 8 bytes on standard input: a letter and a number, ``r`` reset with a seed, ``s`` step with an action, ``p``
-picture. Replies on standard output are `REPLY` records, behind a picture's its bytes. The process ends when its input
-does. What the emulator prints goes to standard error.
+Requests are 8 bytes on standard input, a letter and a number: ``r`` resets with a seed, ``s`` steps with an action,
+``p`` asks for the picture. Replies on standard output are `REPLY` records; that of a picture is followed by its bytes.
+The process ends when its input does. What the emulator prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 SIZE, STACK = 84, 4
 REQUEST = struct.Struct("<ci3x")
 VARIABLES = ("x", "rings", "lives", "level_end_bonus")  # of a game that the six-term reward is made for
-SPECIAL_STAGE = 16  # Sonic 2's mode for a stage that is no part of the level: x means something else there
+SPECIAL_STAGE = 16  # Sonic 2's mode in a stage outside the level, where x means something else
 REPLY = np.dtype(
     [
         ("fault", "S300"),
@@ -64,7 +64,7 @@ class Console:
         self.reply["seen"] = self.stack
 
     def begin(self) -> None:
-        """An episode: a start state, some idle frames, blank frames behind the first one."""
+        """Begins an episode: a start state, some idle frames; in the first stack the three older frames are blank."""
         states = self.settings["states"]
         self.env.load_state(states[self.random.integers(len(states))])
         screen, _ = self.env.reset()
@@ -80,7 +80,8 @@ class Console:
         self.reply["start"] = self.variables()
 
     def step(self, action: int) -> None:
-        """``frame_skip`` frames with the buttons of ``action``; an ended episode is followed by a new one at once."""
+        """``frame_skip`` frames with the buttons of ``action``; after an end a new episode begins at once."""
+        # Play the frames. A sticky frame keeps the buttons that were held; an end or a special stage stops early.
         reward, over, screen = 0.0, False, None
         for _ in range(self.settings["frame_skip"]):
             if self.random.random() >= self.settings["sticky"]:
@@ -94,6 +95,7 @@ class Console:
             over = self.ends(before) if self.settings["six_terms"] else bool(done)
             if over:
                 break
+        # Write the reply; where the episode is over, `begin` replaces what to act on next.
         self.stack[..., :-1] = self.stack[..., 1:].copy()
         self.stack[..., -1] = small(screen)
         self.time += 1
@@ -105,13 +107,13 @@ class Console:
             self.begin()
 
     def ends(self, before: dict[str, Any]) -> bool:
-        """A life was lost, or the points at the end of a level are being counted."""
+        """Whether a life was lost, or the points at the end of a level are being counted."""
         return self.info["lives"] < before["lives"] or self.info["level_end_bonus"] > before["level_end_bonus"] == 0
 
     def cut(self, reward: float) -> bool:
-        """The time is over, the level was left for a special stage, or too long nothing was reached.
+        """Whether time is up, the level was left for a special stage, or nothing was reached for too long.
 
-        To reach is to come to a new place in a six-term game, and to be paid in any other.
+        In a six-term game something is reached by coming to a new place, in any other by a reward.
         """
         reached = self.info["x"] > self.furthest if self.settings["six_terms"] else reward > 0
         self.still = 0 if reached else self.still + 1
@@ -120,11 +122,12 @@ class Console:
         return self.left or self.time >= limits["max_steps"] or 0 < limits["stagnation"] <= self.still
 
     def variables(self) -> list[float]:
+        """The `VARIABLES` as they are now, 0 for one that the game does not have."""
         return [float(self.info.get(name, 0)) for name in VARIABLES]
 
 
 def small(screen: Any) -> np.ndarray:
-    """A colour screen as 84×84 grey: every pixel the mean of those beneath it."""
+    """A colour screen as uint8 [84, 84] grey; every pixel is the mean of those it covers."""
     return np.asarray(Image.fromarray(screen).convert("L").resize((SIZE, SIZE), Image.Resampling.BOX))
 
 
@@ -159,6 +162,7 @@ def main() -> None:
 
 
 def as_line(error: Exception) -> bytes:
+    """The error in one line, as it fits into a reply."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".encode()[:300]
 
 

@@ -22,7 +22,7 @@ def import_roms(directory: str | Path) -> dict[str, Any]:
     """Imports every ROM below ``directory``, in zip files too, that stable-retro knows.
 
     Raises UsageError where there is no such directory, and PuzzleboxError where no file is a known ROM: it says which
-    one Sonic 2 needs, and what the files are that come near.
+    file Sonic 2 needs, and which of those found come close to it.
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -54,7 +54,7 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
 
 
 def contents(directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file, and of every file in a zip."""
+    """Name and bytes of every file, also of those in zip files, up to the largest size that stable-retro reads."""
     for path in sorted(path for path in directory.rglob("*") if path.is_file() and path.stat().st_size <= LARGEST):
         name = str(path.relative_to(directory))
         try:
@@ -67,7 +67,10 @@ def contents(directory: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def unpacked(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
-    """The same of a zip; raises PuzzleboxError for one that is damaged, has a password or is packed by other means."""
+    """Name and bytes of every file in a zip; raises PuzzleboxError for a zip that cannot be unpacked.
+
+    Such a zip is damaged, has a password, or is packed by a method that Python does not know.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
@@ -78,7 +81,7 @@ def unpacked(path: Path, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def sha1(name: str, content: bytes) -> str:
-    """The sum by which stable-retro knows a ROM: of the file, without the header that NES files have."""
+    """The SHA-1 by which stable-retro knows a ROM, in hex; it leaves out the header that NES files have."""
     return library().groom_rom(name, io.BytesIO(content))[1]
 
 
@@ -96,7 +99,7 @@ def hand_over(name: str, content: bytes) -> None:
 
 
 def title(content: bytes) -> str:
-    """What a Mega Drive game says of itself, "" for anything else."""
+    """What a file seems to be: the title in the header of a Mega Drive game, or a hint; "" for anything else."""
     if content[0x100:0x104] == b"SEGA":
         words = [content[part].decode("ascii", "replace").split() for part in (TITLE, SERIAL)]
         return ", ".join(" ".join(part) for part in words)
@@ -106,7 +109,7 @@ def title(content: bytes) -> str:
 
 
 def nearest(others: list[dict[str, Any]]) -> str:
-    """The files that call themselves Sonic 2, or might be it in disguise, in words."""
+    """The files, in words, that call themselves Sonic 2 or may be an interleaved copy of it."""
     near = [rom for rom in others if "HEDGEHOG 2" in rom["title"] or rom["title"].startswith("perhaps")]
     return "".join(f"; {rom['file']} has SHA-1 {rom['sha1']}{_in_words(rom['title'])}" for rom in near[:3])
 

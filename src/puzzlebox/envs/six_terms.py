@@ -3,9 +3,10 @@
 reward per step = progress · Δx + speed · |Δx| + new_area · (new parts of the level) + rings · Δrings
                   − life_lost · (lives lost) + complete · (1 in the step that completes the level)
 
-Δx is positive to the right and negative to the left, so ``progress`` alone pays the net way made; ``speed`` pays every
-way made, so that it alone pays for running to and fro; ``new_area`` pays once per part in an episode. Written with
-plain operators: the numbers may be Python's, NumPy's or JAX's, of one world or of many.
+Δx is positive to the right and negative to the left, so ``progress`` pays for the distance won in the end. ``speed``
+pays for every distance run, so that on its own it pays for running to and fro. ``new_area`` pays once in an episode for
+each part of the level. Only plain operators are used: the numbers may be Python's, NumPy's or JAX's, of one world or of
+many.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ class Weights:
 
 
 class Situation(NamedTuple):
-    """What the reward is counted from, before and after a step.
+    """What the reward is computed from, before and after a step: numbers, or arrays of one shape.
 
-    ``leftmost`` and ``furthest`` bound where ``x`` has been in this episode: a body moves without jumps, so that what
-    lies between them was visited.
+    ``leftmost`` and ``furthest`` bound where ``x`` has been in this episode: a body moves without jumps, so that it has
+    been everywhere between them.
     """
 
-    x: Any
-    leftmost: Any
-    furthest: Any
+    x: Any  # tiles
+    leftmost: Any  # tiles
+    furthest: Any  # tiles
     rings: Any
     lives: Any
     completed: Any  # bool

@@ -31,6 +31,7 @@ class Table:
 
     @cached_property
     def digest(self) -> bytes:
+        """A SHA-256 over shapes, types and numbers: equal tables have equal ones."""
         sha = hashlib.sha256()
         for leaf in map(np.ascontiguousarray, self.mdp):
             sha.update(str((leaf.shape, leaf.dtype)).encode())
@@ -54,12 +55,15 @@ class Table:
 
 
 class TableState(NamedTuple):
-    state: Array  # int32 []
-    time: Array  # int32 []
+    state: Array  # int32 [], below S
+    time: Array  # int32 [], steps
 
 
 class TableWorld(eqx.Module):
-    """A finite MDP as an `Environment`; make it with ``TableWorld(Table(mdp))``."""
+    """A finite MDP as an `Environment`; make it with ``TableWorld(Table(mdp))``.
+
+    Observation: the state, int32 below S. Action: int32 below U. ``layout`` is for pictures of worlds that are grids.
+    """
 
     table: Table = eqx.field(static=True)
     layout: Layout | None = eqx.field(static=True, default=None)
@@ -122,7 +126,8 @@ def table_from_gymnasium(env: gymnasium.Env) -> TableWorld:
 def mdp_from_gymnasium(env: gymnasium.Env) -> MDP:
     """The exact process behind Gymnasium's ``P``; float64 numpy arrays, equal outcomes merged.
 
-    Raises UsageError where the task publishes no table, or one that is no distribution.
+    ``K`` is the largest number of different outcomes of a state and action; shorter rows are padded with outcomes of
+    probability 0. Raises UsageError where the task publishes no table, or one that is no distribution.
     """
     world: Any = env.unwrapped
     name = env.spec.id if env.spec is not None else type(world).__name__
@@ -130,9 +135,11 @@ def mdp_from_gymnasium(env: gymnasium.Env) -> MDP:
         raise UsageError(
             f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
         )
+    # One row per state and action, its outcomes merged.
     num_states, num_actions = len(world.P), len(world.P[0])
     rows = [_merge(world.P[state][action]) for state in range(num_states) for action in range(num_actions)]
     width = max(map(len, rows))
+    # The rows as arrays [S · U, K]; what is not filled stays in its own state, with probability 0.
     next_state = np.repeat(np.arange(num_states, dtype=np.int32), num_actions * width).reshape(-1, width)
     probability, reward = np.zeros(next_state.shape), np.zeros(next_state.shape)
     terminated = np.zeros(next_state.shape, bool)
@@ -156,6 +163,7 @@ def mdp_from_gymnasium(env: gymnasium.Env) -> MDP:
 
 
 def _merge(outcomes: list[tuple[float, int, float, bool]]) -> dict[tuple[int, float, bool], float]:
+    """(next state, reward, done) -> probability, of the outcomes that can occur."""
     merged: dict[tuple[int, float, bool], float] = {}
     for probability, following, reward, done in outcomes:
         if probability > 0:

@@ -12,7 +12,7 @@ from puzzlebox.types import Array, Environment, Key, Predictable, Simulated, Sta
 
 
 def vectorize(env: World, num_envs: int) -> VectorEnvironment:
-    """``num_envs`` worlds that restart by themselves; a simulator makes them itself.
+    """``num_envs`` copies of ``env`` that restart by themselves; a simulator (`Simulated`) brings its own copies.
 
     A pure world may set ``random_step = False`` to say that its ``step`` ignores its key; it then costs no keys.
     Raises UsageError when ``num_envs`` is below 1.
@@ -28,7 +28,7 @@ def random_step(env: Environment) -> bool:
 
 
 class Vectorized(eqx.Module):
-    """``B`` copies of one pure world."""
+    """``B`` copies of one pure world; states, actions, observations and timesteps have a leading axis ``[B]``."""
 
     env: Environment
     num_envs: int = eqx.field(static=True)
@@ -51,6 +51,7 @@ class Vectorized(eqx.Module):
         else:  # such a step ignores its key, so the one key is still used once
             reset_key = key
             state, timestep = jax.vmap(self.env.step, (0, 0, None))(state, action, key)
+        # Every world is also reset, whether it ended or not: under `vmap` a choice computes both sides anyway.
         start = self.reset(reset_key)
         done = timestep.terminated | timestep.truncated
 

@@ -1,7 +1,7 @@
 """Connect 4: stones fall down one of seven columns of six cells; four in a row win.
 
-Moves are the columns, 0 to 6 from the left. James Allen and Victor Allis showed in 1988 that the first player wins,
-from the centre only.
+Moves are the columns, 0 to 6 from the left. James Allen and Victor Allis showed in 1988 that the first player can win,
+but only by beginning in the centre.
 """
 
 from __future__ import annotations
@@ -78,9 +78,11 @@ class ConnectFour(eqx.Module):
         return "\n".join(" ".join(row) for row in [*rows, [str(c) for c in range(COLUMNS)]])
 
     def move_name(self, state: ConnectFourState, action: int) -> str:
+        """The number of the column."""
         return str(int(action))
 
     def parse_move(self, state: ConnectFourState, text: str) -> int:
+        """The move that `move_name` wrote; raises UsageError for anything else."""
         if text.strip() not in [str(i) for i in range(COLUMNS)]:
             raise UsageError(f"'{text}' is no move; columns are numbered from the left, 0 to 6")
         return int(text)
@@ -102,7 +104,7 @@ class ConnectFour(eqx.Module):
 
 
 def turn(board: Array) -> Array:
-    """Who moves next on a board of 1 and −1: 0 where both have as many stones, else 1; int32."""
+    """Who moves next on boards [..., 6, 7] of 1 and −1: 0 where both have as many stones, else 1; int32 [...]."""
     return jnp.sum(board, axis=(-2, -1), dtype=jnp.int32)
 
 
@@ -127,9 +129,11 @@ def board_after(columns: tuple[int, ...]) -> np.ndarray:
 def can_occur(board: np.ndarray) -> bool:
     """Whether some order of moves leads to a board without floating stones on which at most one player has won.
 
-    Stones are taken off the tops of columns, last mover first, in every order. Where someone has won, the last stone
-    must be one without which nobody has. Without a win no smaller board has one, so turns alone decide.
+    Stones are taken off the tops of columns, in turns, beginning with the player who moved last, in every order. Where
+    someone has won, the last stone must be one without which nobody has won. Where nobody has, no board with fewer of
+    these stones is won either, so that only the turns matter.
     """
+    # The stones of each column from the bottom up, and what may be left after the last stone is taken off.
     stacks = [[int(stone) for stone in board[::-1, column] if stone != EMPTY] for column in range(COLUMNS)]
     last = SECOND if np.sum(board) == 0 else FIRST
     heights = tuple(len(stack) for stack in stacks)
@@ -143,6 +147,7 @@ def can_occur(board: np.ndarray) -> bool:
                     starts.append((tuple(h - (c == column) for c, h in enumerate(heights)), -last))
     else:
         starts = [(heights, last)]
+    # Search: take off one stone after the other until the board is empty. A position is given by its heights.
     waiting, seen = starts, {start[0] for start in starts}
     while waiting:
         heights, last = waiting.pop()

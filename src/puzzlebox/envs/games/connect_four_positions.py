@@ -1,7 +1,7 @@
 """Six hundred solved Connect 4 positions, held fixed: 200 each of the beginning, the middle and the end of games.
 
-`benchmarks/connect_four_positions.py` made them: games of random moves that do not lose at once, one position of each,
-kept where the choice matters, that is where some legal move is optimal and another is not.
+`benchmarks/connect_four_positions.py` made them, one from each of many games of random moves that do not lose at once.
+Only positions in which the choice matters were kept: some legal move is optimal, and some is not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE = "connect_four_positions.txt"
 
 
 class SolvedPositions(NamedTuple):
-    """``N`` positions, none of them over."""
+    """``N`` positions, in none of which the game is over."""
 
     moves: tuple[str, ...]  # the columns played, such as "334"
     phase: np.ndarray  # str [N]
@@ -30,7 +30,7 @@ class SolvedPositions(NamedTuple):
 
 
 def load(phase: str | None = None) -> SolvedPositions:
-    """All held positions, or those of one phase."""
+    """All positions, or those of one of the `PHASES`."""
     text = files("puzzlebox.envs.games").joinpath(FILE).read_text(encoding="utf-8")
     rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     rows = [row for row in rows if phase in (None, row[0])]

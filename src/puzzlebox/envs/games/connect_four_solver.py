@@ -1,7 +1,7 @@
 """Connect 4 solved: exact scores by BitBully (Markus Thill), an optional package.
 
-Alpha-beta search on bit boards with a transposition table, and a book of all positions of twelve stones, which comes
-with that package. A position takes milliseconds, a second at worst (with 13 to 16 stones).
+It searches by alpha-beta on bit boards with a transposition table, and has a book of all positions of twelve stones.
+A position takes milliseconds, a second at worst (with 13 to 16 stones).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from puzzlebox.errors import missing_extra
 def scores(board: np.ndarray, terminated: np.ndarray) -> np.ndarray:
     """Scores int32 [..., 7] of all moves on boards [..., 6, 7] of 1 (first player) and −1; see `perfect`.
 
-    Where ``terminated``, all are 0. Raises UsageError where BitBully is not installed.
+    Where ``terminated`` [...] is True, all are 0. Raises UsageError where BitBully is not installed.
     """
     solver()
     boards = np.ascontiguousarray(np.asarray(board, np.int8).reshape(-1, ROWS, COLUMNS))
@@ -41,6 +41,7 @@ def solver() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=200_000)
 def _scores(board: bytes) -> tuple[int, ...]:
+    """The scores of one board, int8 [6, 7] as bytes, so that the cache can know it again."""
     bitbully, solve = solver()
     cells = np.frombuffer(board, np.int8).reshape(ROWS, COLUMNS)
     position = bitbully.BoardCore()

@@ -33,7 +33,7 @@ def code(board: Any) -> Any:
 
 @cache
 def table() -> np.ndarray:
-    """Scores int8 [3⁹, 9] of all moves in every position by its `code`; rows of positions that cannot occur are 0."""
+    """Scores int8 [3⁹, 9] of all moves in every position, by its `code`; rows of positions that cannot occur are 0."""
     found = np.zeros((3**9, 9), np.int8)
     for board, moves in solve_all().items():
         found[int(((np.array(board) + 1) * POWERS).sum())] = [ILLEGAL if move is None else move for move in moves]

@@ -1,4 +1,4 @@
-"""Games written down as their moves: ``3,3,4``."""
+"""Games written as a list of moves: ``3,3,4``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 24  # legal moves named in an error
 def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Position]:
     """The position after moves such as ``"3,3,4"``, separated by commas or spaces.
 
-    Raises UsageError for the first that is no move, is illegal, or comes after the end.
+    Raises UsageError for the first one that is not a move, is illegal, or comes after the end of the game.
     """
     key = jax.random.key(0) if key is None else key
     reset_key, step_key = jax.random.split(key)
@@ -33,7 +33,7 @@ def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Posi
 
 
 def read_move(game: Game, state: Any, position: Position, text: str) -> int:
-    """A legal move as written by a person; raises UsageError that names the legal ones."""
+    """The number of a legal move that a person wrote; raises UsageError, which names the legal moves, for any other."""
     if bool(position.terminated):
         raise UsageError(f"'{text}' comes after the end of the game")
     action = game.parse_move(state, text)

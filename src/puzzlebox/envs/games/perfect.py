@@ -1,10 +1,10 @@
 """Perfect play: exact scores of every move, for the games that are solved here.
 
-A score is counted for the player to move: 0 is a draw, a positive one a win and a negative one a loss, by
+A score is for the player to move: positive for a win, negative for a loss, 0 for a draw. Its size is
 
-    ± (⌈cells / 2⌉ + 1 − stones that the winner has on the board at the end),
+    ⌈cells / 2⌉ + 1 − stones that the winner has on the board at the end,
 
-so a sooner win and a later loss score more, and the best score is the best move.
+so that a sooner win and a later loss score more, and the best score is the best move.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SOLVED = "tic_tac_toe, connect_four"
 
 
 class Solution(NamedTuple):
-    """Where a game is over, every score is 0 and every move counts as best, since none changes anything."""
+    """Scores and good moves of a batch of states; after the end of a game every score is 0 and every move is best."""
 
     score: np.ndarray  # int32 [..., U], ILLEGAL where a move is
-    optimal: np.ndarray  # bool [..., U], keeps the best result that can be had: a win, else a draw
+    optimal: np.ndarray  # bool [..., U], keeps the best result still to be had: a win, else a draw, else a loss
     best: np.ndarray  # bool [..., U], also wins soonest or loses latest
 
 
 def solve(game: Any, states: Any) -> Solution:
-    """Exact scores of all moves in the states of a batch of any shape, or of one. On the host.
+    """Exact scores of all moves in one state, or in a batch of states of any shape. It runs on the host.
 
     Raises UsageError for a game without a perfect player here, and where Connect 4's solver is not installed.
     """

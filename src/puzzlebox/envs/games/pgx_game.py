@@ -1,7 +1,7 @@
 """Games of Pgx (Koyamada et al. 2023) as `Game`: two players in turn who see everything, without chance.
 
-Pgx seats its players by chance and numbers them by seat; here player 0 is the one who moves first. Its trained models,
-which would be downloaded, are not used.
+In Pgx it is drawn at random which player begins; here player 0 is always the one who moves first. Pgx's trained models,
+which would have to be downloaded, are not used.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ TURNS: dict[str, tuple[symmetry.Turn, ...]] = {
 
 
 def make_pgx(name: str) -> PgxGame:
-    """``pgx:NAME``; raises UsageError for a name that Pgx does not have, or a game that is none in turn."""
+    """The game behind ``pgx:NAME``; raises UsageError for a name that Pgx does not have, or a game of another kind."""
     if name in OTHERS:
         raise UsageError(f"pgx:{name} {OTHERS[name]}, which search does not plan for; there are: {', '.join(GAMES)}")
     if name not in GAMES:
@@ -66,7 +66,7 @@ def make_pgx(name: str) -> PgxGame:
 
 class PgxState(NamedTuple):
     pgx: Any
-    first: Array  # int32 [], the number that Pgx gave to who moves first
+    first: Array  # int32 [], Pgx's number of the player who moves first
 
 
 class PgxGame(eqx.Module):
@@ -109,6 +109,7 @@ class PgxGame(eqx.Module):
         )
 
     def symmetries(self) -> Symmetries:
+        """The symmetries of the board, as far as they are known here; else only the board as it is."""
         shape = self.observation_space.shape
         if self.name == "connect_four":
             from puzzlebox.envs.games.connect_four import ConnectFour
@@ -119,13 +120,18 @@ class PgxGame(eqx.Module):
         return symmetry.cell_moves(TURNS[self.name], shape, others=int(self.action_space.n) - shape[0] * shape[1])
 
     def show(self, state: PgxState) -> str:
+        """The board with its coordinates."""
         return pgx_text.show(self.name, state.pgx, self._to_move(state))
 
     def move_name(self, state: PgxState, action: int) -> str:
+        """What people call a legal move, such as e2e4; see `pgx_text`."""
         return pgx_text.move_name(self.name, state.pgx, self._to_move(state), int(action))
 
     def parse_move(self, state: PgxState, text: str) -> int:
-        """Among the legal moves: most numbers of moves stand for none that any position allows."""
+        """The legal move of this name; raises UsageError with the nearest names.
+
+        It is looked up among the legal moves, since most of Pgx's numbers mean something in few positions only.
+        """
         legal = np.flatnonzero(state.pgx.legal_action_mask).tolist()
         names = {self.move_name(state, action): action for action in legal}
         if text.strip() not in names:
@@ -142,6 +148,7 @@ class PgxGame(eqx.Module):
         return state, self.position(state)
 
     def _to_move(self, state: PgxState) -> int:
+        """Who moves next, 0 or 1."""
         return int(state.pgx.current_player != state.first)
 
 

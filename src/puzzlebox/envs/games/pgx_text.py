@@ -23,7 +23,10 @@ SHOGI = {  # ranks, and pieces in Pgx's order
 
 
 def show(name: str, pgx: Any, player: int) -> str:
-    """The board with its coordinates, the first player's side below; capitals and X are the first player's."""
+    """The board with its coordinates, seen from the first player's side; capitals and X are the first player's.
+
+    ``pgx`` is Pgx's state and ``player`` who moves next, 0 or 1.
+    """
     if name in SHOGI:
         return _show_shogi(name, pgx, player)
     planes = np.asarray(pgx.observation) > 0
@@ -49,9 +52,10 @@ def move_name(name: str, pgx: Any, player: int, action: int) -> str:
 
 
 def read_fen(name: str, text: str) -> Any:
-    """Pgx's state of a FEN; missing counts of moves are 0 and 1. Raises UsageError for what is none."""
+    """Pgx's state of a FEN (missing counts of moves are 0 and 1); raises UsageError for a text that is no FEN."""
     if not name.endswith("chess"):
         raise UsageError(f"positions of {name} cannot be given as text; give the moves that lead there")
+    # Pgx trusts what it reads, so rows, letters, kings and the side to move are checked first.
     size = 8 if name == "chess" else 5
     fields = [*text.split(), *["", "", "-", "-", "0", "1"][len(text.split()) :]]
     rows = fields[0].split("/")
@@ -71,7 +75,7 @@ def read_fen(name: str, text: str) -> Any:
 
 
 def _show_stones(name: str, planes: np.ndarray, player: int) -> str:
-    """Planes 0 and 1 are the stones of the player to move and of the other one."""
+    """A board of X and O from planes, bool [rows, columns, ...]: 0 the stones of the player to move, 1 the other's."""
     first, second = (planes[..., player], planes[..., 1 - player])
     board = np.where(first, "X", np.where(second, "O", "."))
     rows, columns = board.shape
@@ -85,7 +89,10 @@ def _show_stones(name: str, planes: np.ndarray, player: int) -> str:
 
 
 def _show_chess(planes: np.ndarray, player: int) -> str:
-    """Planes 0 to 5 are own pieces, 6 to 11 the other's, with the mover's first rank below."""
+    """A board of letters from planes, bool [size, size, ...]: 0 to 5 own pieces, 6 to 11 the other's.
+
+    The planes have the first rank of the player to move at the bottom.
+    """
     own, others = (PIECES, PIECES.lower()) if player == 0 else (PIECES.lower(), PIECES)
     size = len(planes)
     board = np.full((size, size), ".")
@@ -97,7 +104,11 @@ def _show_chess(planes: np.ndarray, player: int) -> str:
 
 
 def _chess_move(planes: np.ndarray, player: int, action: int) -> str:
-    """Squares are numbered along files, from the mover's first rank; a pawn that reaches the last one promotes."""
+    """A chess move in UCI notation.
+
+    Pgx numbers squares along files, from the first rank of the player to move. Its first nine planes of moves promote
+    to rook, bishop and knight; a pawn that reaches the last rank by any other becomes a queen.
+    """
     size = len(planes)
     if size == 8:
         from pgx._src.games.chess import FROM_PLANE as destinations
@@ -116,7 +127,7 @@ def _chess_move(planes: np.ndarray, player: int, action: int) -> str:
 
 
 def _shogi_board(name: str, pgx: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces by square (−1: none), numbered down each file from the right, and hands [2, kinds]; own ones first."""
+    """Pieces by square (−1: none) and hands [2, kinds], own ones first; squares run down each file from the right."""
     return (
         (np.asarray(pgx._x.board), np.asarray(pgx._x.hand))
         if name == "shogi"
@@ -125,6 +136,7 @@ def _shogi_board(name: str, pgx: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _show_shogi(name: str, pgx: Any, player: int) -> str:
+    # Pgx shows the board from the side of the player to move; turned, it is the first player's.
     rows, letters = SHOGI[name]
     board, hands = _shogi_board(name, pgx)
     own, others = (str.upper, str.lower) if player == 0 else (str.lower, str.upper)
@@ -140,12 +152,14 @@ def _show_shogi(name: str, pgx: Any, player: int) -> str:
 
 
 def _shogi_move(name: str, pgx: Any, player: int, action: int) -> str:
+    """A shogi move in USI notation: from and to, + for a promotion, or PIECE*to for a drop."""
     rows, letters = SHOGI[name]
     board, _ = _shogi_board(name, pgx)
     squares = len(board)
     kind, square = divmod(action, squares)
 
     def coordinates(number: int) -> str:
+        """A square as the first player writes it: its file from the right, then the letter of its rank."""
         file, rank = divmod(number if player == 0 else squares - 1 - number, rows)
         return f"{file + 1}{FILES[rank]}"
 

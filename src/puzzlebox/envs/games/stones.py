@@ -15,8 +15,8 @@ ILLEGAL = -100  # the score of a move that cannot be made; see `perfect`
 def read_board(text: str, rows: int, columns: int) -> np.ndarray:
     """int8 [rows, columns] of FIRST, SECOND and EMPTY from X, O and dots (or digits), spaces and case ignored.
 
-    A last line of digits, the columns' names, is passed over. Raises UsageError for anything else, and for numbers of
-    stones that turns cannot lead to.
+    A last line of digits, the names of the columns, is skipped. Raises UsageError for anything else, and for numbers of
+    stones that taking turns cannot lead to.
     """
     lines = ["".join(line.split()).upper() for line in text.strip().splitlines()]
     if len(lines) == rows + 1 and lines[-1].isdigit():
@@ -45,7 +45,7 @@ def check_counts(board: np.ndarray) -> None:
 
 
 def check_winner(board: np.ndarray, first_wins: bool, second_wins: bool) -> None:
-    """Raises UsageError where both have won, or the game went on after it was won."""
+    """Raises UsageError where both have won, or where the game went on after one had won."""
     if first_wins and second_wins:
         raise UsageError("this board cannot occur: both X and O have won")
     to_move = FIRST if np.sum(board) == 0 else SECOND

@@ -1,4 +1,7 @@
-"""The ways to turn a board that change nothing but names, as permutations of observation and moves."""
+"""The ways to turn or mirror a board that change nothing but names, as permutations of observation and moves.
+
+A `Turn` takes an array [rows, columns, ...] and turns or mirrors its first two axes.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import numpy as np
 
 from puzzlebox.types import Symmetries
 
-Turn = Callable[[np.ndarray], np.ndarray]  # of the first two axes
+Turn = Callable[[np.ndarray], np.ndarray]
 
 
 def identity(board: np.ndarray) -> np.ndarray:
+    """The board as it is."""
     return board
 
 
@@ -21,14 +25,17 @@ def mirror(board: np.ndarray) -> np.ndarray:
 
 
 def half_turn(board: np.ndarray) -> np.ndarray:
+    """Turned by 180 degrees."""
     return board[::-1, ::-1]
 
 
 def transpose(board: np.ndarray) -> np.ndarray:
+    """Mirrored in the diagonal from the top left."""
     return board.swapaxes(0, 1)
 
 
 def anti_transpose(board: np.ndarray) -> np.ndarray:
+    """Mirrored in the other diagonal."""
     return transpose(half_turn(board))
 
 
@@ -45,9 +52,9 @@ SQUARE: tuple[Turn, ...] = (
 
 
 def cell_moves(turns: Sequence[Turn], shape: tuple[int, ...], others: int = 0) -> Symmetries:
-    """Symmetries of a board ``shape`` [rows, columns, planes] on which move ``columns · row + column`` is that cell.
+    """Symmetries of a game whose moves are the cells of its board, ``columns · row + column``.
 
-    ``others`` further moves (a pass) keep their numbers.
+    ``shape`` is (rows, columns, planes), that of an observation; ``others`` further moves (a pass) keep their numbers.
     """
     rows, columns, planes = shape
     numbers = np.arange(rows * columns * planes, dtype=np.int32).reshape(shape)
@@ -60,5 +67,5 @@ def cell_moves(turns: Sequence[Turn], shape: tuple[int, ...], others: int = 0) -
 
 
 def none(shape: tuple[int, ...], moves: int) -> Symmetries:
-    """Only the board as it is."""
+    """The symmetries of a game without any: the board as it is, with observations of ``shape``."""
     return Symmetries(np.arange(np.prod(shape), dtype=np.int32)[None], np.arange(moves, dtype=np.int32)[None])

@@ -66,6 +66,7 @@ class TicTacToe(eqx.Module):
         return Position(observation, legal, player, reward.astype(jnp.float32), state.terminated)
 
     def symmetries(self) -> Symmetries:
+        """The eight of a square."""
         return symmetry.cell_moves(symmetry.SQUARE, SHAPE)
 
     def show(self, state: TicTacToeState) -> str:
@@ -74,9 +75,11 @@ class TicTacToe(eqx.Module):
         return "\n".join(" ".join(cells[row : row + 3]) for row in (0, 3, 6))
 
     def move_name(self, state: TicTacToeState, action: int) -> str:
+        """The number of the cell."""
         return str(int(action))
 
     def parse_move(self, state: TicTacToeState, text: str) -> int:
+        """The move that `move_name` wrote; raises UsageError for anything else."""
         if text.strip() not in [str(i) for i in range(9)]:
             raise UsageError(f"'{text}' is no move; cells are numbered row by row, 0 to 8")
         return int(text)
@@ -91,7 +94,7 @@ class TicTacToe(eqx.Module):
 
 
 def turn(board: Array) -> Array:
-    """Who moves next on a board of 1 and −1: 0 where both have as many stones, else 1; int32."""
+    """Who moves next on boards [..., 3, 3] of 1 and −1: 0 where both have as many stones, else 1; int32 [...]."""
     return jnp.sum(board, axis=(-2, -1), dtype=jnp.int32)
 
 

@@ -1,8 +1,8 @@
 """What ``view=tiles`` shows: the tile columns around the body, and what it feels itself, as one vector.
 
 For each of the 24 columns from 8 behind to 15 ahead: the height of its ground and of its platform above the feet
-(in units of 4 tiles, −1 where there is none), whether it has a ring left, whether a loop stands there. Then the body,
-the nearest enemies on both sides, and how far the seen part of the level reaches.
+(in units of 4 tiles, −1 where there is none), whether a ring is left in it, whether a loop stands there. Then come the
+body itself, the nearest enemy on either side, and how far the part of the level reaches that was visited.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SPACE = gymnasium.spaces.Box(-1.0, 1.0, (NUMBERS,), np.float32)
 
 
 def observe(level: Level, state: PlatformerState, lives: int, time_limit: int) -> Array:
-    """float32 [NUMBERS] in −1 … 1."""
+    """The vector, float32 [NUMBERS] in −1 … 1; ``lives`` and ``time_limit`` are those of the world, as scales."""
     body = state.body
     first = jnp.floor(body.x).astype(jnp.int32) - BEHIND + MARGIN
     ground, platform, loop = jax.lax.dynamic_slice(_columns(level), (first, 0), (WINDOW, 3)).T
@@ -47,7 +47,9 @@ def _limit(x: Array) -> Array:
 
 
 def _feelings(level: Level, state: PlatformerState, lives: int, time_limit: int) -> Array:
+    """What the body feels itself: float32 [FEELINGS] in −1 … 1."""
     body = state.body
+    # The nearest enemy to the right and to the left, within 12 tiles: near, very near, its height, its direction.
     enemy_x, enemy_y, heading = enemies_at(level, state.time)
     away = jnp.where(state.beaten | (enemy_y <= NOWHERE), 99.0, enemy_x - body.x)
     nearest = []
@@ -61,6 +63,7 @@ def _feelings(level: Level, state: PlatformerState, lives: int, time_limit: int)
             jnp.where(there, _limit((enemy_y[which] - body.y) / 4), 0.0),
             jnp.where(there, heading[which], 0.0),
         ]
+    # The body: how it moves, where it stands, what it has, how much is left, and where it has been.
     in_loop = body.arc > 0
     parts = [
         body.speed / physics.LIMIT,

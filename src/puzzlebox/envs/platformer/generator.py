@@ -1,7 +1,7 @@
-"""Levels made from a number: pieces that can each be passed, one after the other.
+"""Levels made from a seed: a row of pieces, each of which can be passed.
 
-Every piece begins and ends on flat ground, a wall and a loop have the room for their run-up before them, pits are no
-wider than a jump. So every level can be completed, which the tests show by planning.
+Every piece begins and ends on flat ground, there is room for a run-up before a wall and a loop, and pits are no wider
+than a jump. So every level can be completed, which the tests show by planning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ROOM = 9  # flat tiles before a wall or a loop
 
 
 class _Map:
-    """Columns of characters, from the bottom up."""
+    """A level while it is made: columns of characters, each from the bottom up; heights are in tiles."""
 
     def __init__(self) -> None:
         self.columns: list[list[str]] = []
@@ -33,14 +33,16 @@ class _Map:
             self.ground(1, h - 1, "\\")
 
     def put(self, column: int, height: int, mark: str) -> None:
+        """Writes one character."""
         self.columns[column][height] = mark
 
     def rows(self) -> tuple[str, ...]:
+        """The level as text, the highest row first."""
         return tuple("".join(column[h] for column in self.columns) for h in reversed(range(HEIGHT)))
 
 
 def generate(seed: int) -> tuple[str, ...]:
-    """The rows of the level with this number: always the same ones."""
+    """The rows of the level with this seed, the highest first; the same seed always gives the same level."""
     draw = random.Random(seed)
     level, height = _Map(), draw.randint(1, 3)
     level.ground(6, height)
@@ -53,7 +55,11 @@ def generate(seed: int) -> tuple[str, ...]:
 
 
 def _pieces(draw: random.Random) -> list:
-    """A wall and a loop in every level, the rest at will, in any order."""
+    """A wall, a loop, and six pieces drawn at random, in random order.
+
+    A piece is a function that appends itself to a level whose ground ends at ``height``, and returns the height at
+    which it ends itself.
+    """
     others = [_pit, _hill, _step, _bridge, _meadow]
     chosen = [_wall, _loop, *(draw.choice(others) for _ in range(PIECES - 2))]
     draw.shuffle(chosen)

@@ -1,4 +1,4 @@
-"""Levels as text, and what the physics reads of them.
+"""Levels as text, and the tables that the physics reads.
 
 One character is a tile of 1 × 1, the lowest row stands on height 0::
 
@@ -7,7 +7,7 @@ One character is a tile of 1 × 1, the lowest row stands on height 0::
     o  a ring        e  an enemy, which walks to and fro on its flat piece of ground
     S  the start     G  the goal
 
-One comes onto a platform from below and runs under it. A column has at most one ring and one platform.
+A body can jump onto a platform from below, and can run under it. A column has at most one ring and one platform.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MARGIN = 16  # columns without anything before and behind a level, so that a win
 
 
 class Level(NamedTuple):
-    """A level as tables by column, all float32 ``[LENGTH]`` but for the enemies and single numbers.
+    """A level as tables with an entry per column, float32 ``[LENGTH]`` where nothing else is said; unit: tiles.
 
-    The ground of column c rises from ``left[c]`` to ``right[c]``.
+    The ground of column c goes from height ``left[c]`` to ``right[c]``.
     """
 
-    left: np.ndarray
-    right: np.ndarray
+    left: np.ndarray  # height of the ground at the left edge, NOWHERE in a pit
+    right: np.ndarray  # the same at the right edge
     platform: np.ndarray  # its top, or NOWHERE
     ring: np.ndarray  # the height of its middle, or NOWHERE
     loop: np.ndarray  # 1 where the foot of a loop stands in the middle of the column
@@ -43,7 +43,11 @@ class Level(NamedTuple):
 
 
 def read_level(rows: tuple[str, ...], name: str = "the level") -> Level:
-    """The tables of a level drawn as text. Raises UsageError that names the column that cannot be read."""
+    """The tables of a level drawn as text, the highest row first.
+
+    Raises UsageError, which names the column, for what cannot be read.
+    """
+    # Columns from the bottom up, then the tables column by column.
     width = len(rows[0])
     if width > LENGTH or any(len(row) != width for row in rows):
         raise UsageError(f"{name} must have rows of one length, at most {LENGTH}; they are {[len(r) for r in rows]}")
@@ -54,6 +58,7 @@ def read_level(rows: tuple[str, ...], name: str = "the level") -> Level:
     left, right, platform, ring = tables
     loop = np.zeros(LENGTH, np.float32)
     loop[[c for c, column in enumerate(columns) if "O" in column]] = 1
+    # Exactly one start and one goal.
     starts, goals = (_find(columns, mark) for mark in "SG")
     if len(starts) != 1 or len(goals) != 1:
         raise UsageError(f"{name} needs one start S and one goal G; it has {len(starts)} and {len(goals)}")
@@ -90,11 +95,12 @@ def _column(column: str, where: str) -> tuple[float, float, float, float]:
 
 
 def _find(columns: list[str], mark: str) -> list[int]:
+    """The columns that contain the mark."""
     return [c for c, column in enumerate(columns) if mark in column]
 
 
 def _enemies(columns: list[str], left: np.ndarray, right: np.ndarray, loop: np.ndarray) -> np.ndarray:
-    """Patrols: flat ground of one height around each enemy, `PATROL` tiles to each side at most."""
+    """The patrols, float32 [ENEMIES, 3]: flat ground around each enemy, at most `PATROL` tiles to either side."""
     table = np.full((ENEMIES, 3), NOWHERE, np.float32)
     homes = _find(columns, "e")
     if len(homes) > ENEMIES:

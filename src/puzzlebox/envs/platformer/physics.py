@@ -1,11 +1,11 @@
 """How a body runs, jumps and falls through a level; units are tiles and seconds.
 
-On the ground a body has one speed, along the ground; gravity pulls it down slopes. A steep wall gives no hold: what
-climbs it is the speed brought along (½v² = SLOPE_GRAVITY · height), and who brings too little slides back. A loop is
-the same on a circle. In the air, gravity is stronger and walls stop.
+On the ground a body has one speed, along the ground; gravity pulls it down slopes. A steep wall gives no hold: only
+speed carries a body up (½v² = SLOPE_GRAVITY · height), and one that is too slow slides back. A loop is the same on a
+circle. In the air, gravity is stronger and a wall stops the body.
 
-The idea of one speed along the ground with a weaker gravity on slopes is known from the 16-bit era; numbers and code
-are our own. The ground is a function of x, which makes a step a few table lookups.
+One speed along the ground with a weaker gravity on slopes is an idea of the 16-bit era; numbers and code are our own.
+The height of the ground is a function of x, so that a step is a few table lookups.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ from puzzlebox.types import Array
 
 SUBSTEPS = 4  # per decision
 DT = 1 / 40  # seconds per substep
+# Speeds are in tiles/s, accelerations in tiles/s², lengths in tiles.
 ACCELERATION = 6.0
 BRAKE = 14.0  # pushing against the motion
 FRICTION = 7.0  # not pushing
-TOP_SPEED = 10.0  # what legs can reach
-LIMIT = 14.0  # what a slope can
+TOP_SPEED = 10.0  # that pushing can reach
+LIMIT = 14.0  # that a slope can give
 SLOPE_GRAVITY = 6.5
-SLIDING = 0.25  # of it, down a steep wall: rubbing takes the rest, so that sliding back is no run-up
-GRAVITY = 30.0
-JUMP = 12.5
-BOUNCE = 9.0
+SLIDING = 0.25  # share of it that acts down a steep wall: friction takes the rest, so that sliding is no run-up
+GRAVITY = 30.0  # in the air
+JUMP = 12.5  # upward speed of a jump
+BOUNCE = 9.0  # upward speed off a beaten enemy
 STEEP = 1.5  # rise per tile above which there is no hold
-STEP = 0.35  # what is higher stops a body, what is lower makes it fly
+STEP = 0.35  # a higher step stops a body, a deeper one makes it fly
 EDGE = 0.35  # half a body's width
 RADIUS = 1.5  # of a loop
 ROUND = 2 * math.pi * RADIUS
 
 
 class Body(NamedTuple):
-    """A body's feet; float32 [] each but ``grounded``, bool []."""
+    """Where the feet of a body are, and how it moves, in tiles and tiles/s; float32 [], but ``grounded``, bool []."""
 
     x: Array
     y: Array
     speed: Array  # along the ground, or horizontally in the air
     rising: Array  # vertical speed in the air
-    arc: Array  # how far it is round a loop, 0 outside
+    arc: Array  # tiles it has come round a loop, 0 outside
     grounded: Array
 
 
@@ -56,7 +57,7 @@ class Columns(NamedTuple):
 
 
 def columns(level: Level) -> Columns:
-    """The tables of a level with empty margins on both sides."""
+    """The tables of a level with an empty margin of `MARGIN` columns on either side."""
     left, right = jnp.asarray(level.left), jnp.asarray(level.right)
     cosine = 1 / jnp.sqrt(1 + (right - left) ** 2)
     table = jnp.stack([left, right, level.platform, level.loop, cosine, (right - left) * cosine], axis=-1)
@@ -66,7 +67,8 @@ def columns(level: Level) -> Columns:
 
 
 def substep(ground: Columns, body: Body, push: Array, jump: Array) -> Body:
-    """`DT` seconds; ``push`` is −1, 0 or 1, ``jump`` whether the body jumps as soon as it stands."""
+    """The body `DT` seconds later; ``push`` is −1, 0 or 1, ``jump`` whether the body jumps as soon as it stands."""
+    # Speeds: a push, the pull of slopes, a jump.
     here = _column(ground, body.x)
     on_ground = body.grounded & (body.arc == 0)
     steep = jnp.abs(here.right - here.left) > STEEP
@@ -75,6 +77,7 @@ def substep(ground: Columns, body: Body, push: Array, jump: Array) -> Body:
     speed = jnp.where(leaps, speed * here.cosine, speed)
     rising = jnp.where(leaps, JUMP, body.rising - GRAVITY * DT)
     grounded = body.grounded & ~leaps
+    # Move in all three ways, and keep the one that applies: under `vmap` a branch would compute all of them, too.
     flying = Body(*_fly(ground, body, here, speed, rising))
     walking = Body(*_walk(ground, body, here, speed))
     looping = Body(*_loop(body, speed))
@@ -86,6 +89,8 @@ def substep(ground: Columns, body: Body, push: Array, jump: Array) -> Body:
 
 
 class _Column(NamedTuple):
+    """One column of `Columns`; its left edge is at x = ``number``."""
+
     number: Array
     left: Array
     right: Array
@@ -96,6 +101,7 @@ class _Column(NamedTuple):
 
 
 def _column(ground: Columns, x: Array) -> _Column:
+    """The column in which x lies."""
     number = jnp.floor(x)
     row = ground.table[number.astype(jnp.int32) + MARGIN]
     return _Column(number, *(row[..., i] for i in range(6)))
@@ -103,6 +109,7 @@ def _column(ground: Columns, x: Array) -> _Column:
 
 def _speed(body: Body, here: _Column, push: Array, steep: Array) -> Array:
     """Along the ground, round a loop, or horizontally in the air, after pushing and the pull of slopes."""
+    # Pushing speeds up to TOP_SPEED, or brakes; without a push friction slows. Walls and loops give no hold for either.
     in_loop = body.arc > 0
     no_hold = in_loop | (body.grounded & steep)
     against = push * body.speed < 0
@@ -111,6 +118,7 @@ def _speed(body: Body, here: _Column, push: Array, steep: Array) -> Array:
     slowed = jnp.sign(body.speed) * jnp.maximum(jnp.abs(body.speed) - FRICTION * DT, 0)
     free = jnp.where(push == 0, jnp.where(body.grounded, slowed, body.speed), pushed)
     speed = jnp.where(no_hold, body.speed, free)
+    # Gravity along the slope, less of it while sliding back down a wall.
     on_platform = body.y > _height(here, body.x) + STEP
     slope = jnp.where(in_loop, jnp.sin(body.arc / RADIUS), jnp.where(on_platform, 0.0, here.sine))
     holds = (push == 0) & (speed == 0) & ~no_hold
@@ -121,6 +129,7 @@ def _speed(body: Body, here: _Column, push: Array, steep: Array) -> Array:
 
 
 def _height(column: _Column, x: Array) -> Array:
+    """The height of the ground at x."""
     return column.left + (column.right - column.left) * (x - column.number)
 
 
@@ -131,7 +140,11 @@ def _floor(column: _Column, x: Array, y: Array) -> Array:
 
 
 def _walk(ground: Columns, body: Body, here: _Column, speed: Array) -> tuple[Array, ...]:
-    """Along the ground, over the border of the column into the next, which may be steeper, a loop, a step or a pit."""
+    """Along the ground, at most into the next column, which may be steeper, a loop, a step or a pit.
+
+    Returns the fields of a `Body`, as do `_fly` and `_loop`.
+    """
+    # The new x: the way along the slope, beyond the border along the slope of the next column.
     way = speed * DT
     border = here.number + (speed > 0)
     ahead = _column(ground, jnp.where(speed > 0, here.number + 1, here.number - 1) + 0.5)
@@ -142,6 +155,7 @@ def _walk(ground: Columns, body: Body, here: _Column, speed: Array) -> tuple[Arr
     crosses = part > to_border
     beyond = (jnp.abs(way) - to_border / cosine) * jnp.where(on_platform, 1.0, ahead.cosine)
     x = jnp.where(crosses, border + jnp.sign(speed) * jnp.maximum(beyond, 1e-4), body.x + way * cosine)
+    # What is there: the foot of a loop, a step too high, the edge of the level, or nothing under the feet.
     column = _Column(*(jnp.where(crosses, a, b) for a, b in zip(ahead, here, strict=True)))
     floor = _floor(column, x, body.y)
     enters = (here.loop > 0) & ((body.x - here.number < 0.5) != (x - here.number < 0.5))
@@ -159,7 +173,8 @@ def _walk(ground: Columns, body: Body, here: _Column, speed: Array) -> tuple[Arr
 
 
 def _fly(ground: Columns, body: Body, here: _Column, speed: Array, rising: Array) -> tuple[Array, ...]:
-    """Through the air: what is higher than the feet stops, what comes from below is stood on."""
+    """Through the air: what is higher than the feet stops the body, and it lands on what is below them."""
+    # Sideways: walls, the closed foot of a loop, and the edges of the level stop.
     x, y = body.x + speed * DT, body.y + rising * DT
     column = _column(ground, x)
     floor = _floor(column, x, body.y)
@@ -168,6 +183,7 @@ def _fly(ground: Columns, body: Body, here: _Column, speed: Array, rising: Array
     stopped = (floor > body.y + STEP) | gate | (x < EDGE) | (x > ground.width - EDGE)
     x = jnp.where(stopped, body.x, x)
     speed = jnp.where(stopped, 0.0, speed)
+    # Downwards: on a steep wall, both speeds become one along it.
     below = _Column(*(jnp.where(stopped, a, b) for a, b in zip(here, column, strict=True)))
     floor = _floor(below, x, body.y)
     lands = (y <= floor) & (rising <= 0)
@@ -184,7 +200,7 @@ def _fly(ground: Columns, body: Body, here: _Column, speed: Array, rising: Array
 
 
 def _loop(body: Body, speed: Array) -> tuple[Array, ...]:
-    """Round the circle, and out at the side that is reached."""
+    """Round the circle, and out at either end of it."""
     arc = body.arc + speed * DT
     leaves = (arc <= 0) | (arc >= ROUND)
     x = jnp.where(leaves, body.x + jnp.where(arc <= 0, -1e-3, 1e-3), body.x)
@@ -192,7 +208,7 @@ def _loop(body: Body, speed: Array) -> tuple[Array, ...]:
 
 
 def middle(body: Body) -> tuple[Array, Array]:
-    """Where the body is seen: half a tile above its feet, on the circle inside a loop."""
+    """The middle of the body, x and y in tiles: half a tile above its feet, and inside the circle of a loop."""
     angle = body.arc / RADIUS
     inside = RADIUS - jnp.where(body.arc > 0, 0.5, 0.0)
     x = body.x + inside * jnp.sin(angle)

@@ -35,7 +35,8 @@ INK: Colour = (24, 26, 40)
 
 
 def draw(level: Level, state: Any) -> np.ndarray:
-    """The picture of a state with NumPy leaves, uint8 [240, 360, 3]."""
+    """The picture of a state whose leaves are NumPy arrays, uint8 [240, 360, 3]."""
+    # The camera follows the body; then from the back to the front.
     left = float(np.clip(state.body.x - 0.42 * TILES, 0, max(float(level.width) - TILES, 0)))
     bottom = max(BOTTOM, float(state.body.y) - 5.0)
     canvas = Canvas(WIDTH, HEIGHT, left=left, bottom=bottom, right=left + TILES)

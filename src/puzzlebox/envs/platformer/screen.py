@@ -1,7 +1,7 @@
 """What ``view=screen`` shows: four grey pictures of 84 × 84, drawn inside the compiled program.
 
-14 × 14 tiles of 6 pixels; the picture scrolls with the body. Every pixel is a shade worked out from its place, so that
-drawing has no loop over things but the few loops, enemies and rings of a column.
+It shows 14 × 14 tiles of 6 pixels, and scrolls with the body. The shade of every pixel is computed from its place in
+the level, all pixels at once; only loops and enemies are drawn one after the other.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ SKY, EARTH, GRASS, WOOD, ENEMY, GOAL, RING, BODY = 190, 95, 60, 120, 30, 235, 25
 
 def draw(level: Level, state: PlatformerState) -> Array:
     """The present picture, uint8 [84, 84]."""
+    # Where each pixel lies in the level (x [1, 84], y [84, 1]), and in which column.
     left = jnp.clip(state.body.x - (TILES - AHEAD), 0, jnp.maximum(jnp.asarray(level.width) - TILES, 0))
     pixel = (jnp.arange(PIXELS) + 0.5) * TILES / PIXELS
     x, y = left + pixel[None, :], BOTTOM + pixel[::-1, None]
     column = jnp.floor(x[0]).astype(jnp.int32)
     low, high, platform, ring = (jnp.asarray(t)[column] for t in (level.left, level.right, level.platform, level.ring))
+    # From the back to the front: sky and ground, platforms, rings, loops, the goal, enemies, the body.
     ground = low + (high - low) * (x - column)
     picture = jnp.where(y < ground, jnp.where(y > ground - 0.3, GRASS, EARTH), SKY)
     picture = jnp.where((y < platform) & (y > platform - 0.4), WOOD, picture)

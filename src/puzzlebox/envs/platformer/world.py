@@ -1,6 +1,6 @@
 """The platformer as a world: a level, a body, rings, enemies, lives, and the six-term reward.
 
-Ours, for everyone who wants the video-game case without a ROM. An episode ends with the last life or at the goal
+It is ours, for everyone who wants the video-game case without a ROM. An episode ends with the last life or at the goal
 (terminated), or when time is up (truncated).
 """
 
@@ -29,9 +29,9 @@ from puzzlebox.types import Array, Key, Timestep
 ACTIONS = ("stand", "left", "right", "jump", "left and jump", "right and jump")
 PUSH = np.array([0, -1, 1, 0, -1, 1], np.float32)
 AREA = 4.0  # tiles that a part of the level is wide, for the new-area bonus
-SAFE = 20  # decisions without harm after a hit
-REACH = 0.7  # how near a ring or an enemy touches
-BOTTOM = -1.0  # below it a body is lost
+SAFE = 20  # decisions after a hit in which nothing hurts
+REACH = 0.7  # tiles within which a ring or an enemy is touched
+BOTTOM = -1.0  # the height below which a body is lost
 
 
 class Platformer(eqx.Module):
@@ -40,7 +40,7 @@ class Platformer(eqx.Module):
     Observation ``view=tiles``: float32 [120], the columns around and what the body feels (`features.py`);
     ``view=screen``: uint8 [84, 84, 4], the last four grey pictures. Reward: `six_terms`. Measures: what each of its six
     terms paid, ``success``, ``furthest_x`` (tiles right of the start), ``distance`` (tiles run in any direction) and
-    ``turns`` (how often it turned round).
+    ``turns`` (how often it changed direction).
     """
 
     map: str = eqx.field(default="level-1", static=True)
@@ -66,7 +66,7 @@ class Platformer(eqx.Module):
         return ACTION_SPACE
 
     def level(self) -> Level:
-        """The tables of its level."""
+        """The tables of the level that is played."""
         return load(self.map, self.seed)
 
     def reset(self, key: Key) -> tuple[PlatformerState, Array]:
@@ -89,6 +89,7 @@ class Platformer(eqx.Module):
         return self._see(level, state, fresh=True)
 
     def step(self, state: PlatformerState, action: Array, key: Key) -> tuple[PlatformerState, Timestep]:
+        # Move, and meet what is on the way.
         level = self.level()
         before = self._situation(state, jnp.bool_(False))
         body, path = _move(level, state.body, action)
@@ -99,11 +100,13 @@ class Platformer(eqx.Module):
         moved = moved._replace(
             leftmost=jnp.minimum(state.leftmost, x), furthest=jnp.maximum(state.furthest, x), time=state.time + 1
         )
+        # What it pays.
         after = self._situation(moved, completed)
         paid = {
             name: jnp.asarray(value, jnp.float32)
             for name, value in six_terms.terms(self.weights, AREA, before, after).items()
         }
+        # The next life, the end, and what is measured beside the reward.
         lost = moved.lives < state.lives
         next_state = _begin_again(level, moved, lost)
         terminated = completed | (moved.lives <= 0)
@@ -125,9 +128,11 @@ class Platformer(eqx.Module):
         return draw(self.level(), jax.tree.map(np.asarray, state))
 
     def _situation(self, state: PlatformerState, completed: Array) -> Situation:
+        """What the reward is computed from."""
         return Situation(state.body.x, state.leftmost, state.furthest, state.rings, state.lives, completed)
 
     def _see(self, level: Level, state: PlatformerState, fresh: bool = False) -> tuple[PlatformerState, Array]:
+        """The state and what it shows; with ``view=screen`` the picture enters the stack, four times if ``fresh``."""
         if self.view == "tiles":
             return state, features.observe(level, state, self.lives, self.time_limit)
         picture = screen.draw(level, state)[..., None]
@@ -140,24 +145,28 @@ ACTION_SPACE = gymnasium.spaces.Discrete(len(ACTIONS))
 
 
 def level_1() -> Platformer:
+    """It starts at the foot of a wall; then a pit, a bridge and a loop."""
     return Platformer("level-1")
 
 
 def level_2() -> Platformer:
+    """Its bridge ends before a wall; the room for the run-up is below the bridge."""
     return Platformer("level-2")
 
 
 def level_3() -> Platformer:
+    """Islands, walls, a loop on a height, and enemies in pairs."""
     return Platformer("level-3")
 
 
 def random_level() -> Platformer:
+    """A level made from the option ``seed``."""
     return Platformer("random")
 
 
 @lru_cache
 def load(name: str, seed: int) -> Level:
-    """The tables of a level by name."""
+    """The tables of the level called ``name``; ``seed`` counts for ``random`` only."""
     rows = generate(seed) if name == "random" else MAPS[name]
     return read_level(rows, f"platformer/{name}")
 
@@ -175,13 +184,15 @@ def _move(level: Level, body: Body, action: Array) -> tuple[Body, Body]:
 
 
 def _meet(level: Level, state: PlatformerState, body: Body, path: Body) -> PlatformerState:
-    """Rings taken, enemies beaten or hurting, and falls, along the path of one decision."""
+    """The state after meeting rings, enemies and pits along ``path``, whose leaves are [SUBSTEPS]."""
+    # Rings within reach of any point of the path.
     xs, ys = physics.middle(path)
     columns, ring = jnp.arange(len(level.ring)) + 0.5, jnp.asarray(level.ring)
     near = (columns > xs.min() - REACH) & (columns < xs.max() + REACH)
     near &= (ring > ys.min() - REACH - 0.2) & (ring < ys.max() + REACH + 0.2)
     takes = near & ~state.taken
     rings = state.rings + takes.sum()
+    # Enemies: one that is hit from above, falling, is beaten; any other touch hurts.
     enemy_x, enemy_y, _ = enemies_at(level, state.time + 1)
     stomped = hit = jnp.zeros(len(level.enemies), bool)
     from_above = ~path.grounded & (path.rising < 0)
@@ -191,6 +202,7 @@ def _meet(level: Level, state: PlatformerState, body: Body, path: Body) -> Platf
         above = from_above[i] & (path.y[i] > enemy_y + 0.05)
         stomped |= touched & above
         hit |= touched & ~above
+    # A hurt body loses all rings, or without rings a life, and is thrown back; a fall costs a life.
     hurt = (hit & ~stomped).any() & (state.safe == 0)
     spared = hurt & (rings > 0)
     lost = (body.y < BOTTOM) | (hurt & ~spared)
@@ -212,7 +224,7 @@ def _meet(level: Level, state: PlatformerState, body: Body, path: Body) -> Platf
 
 
 def _begin_again(level: Level, state: PlatformerState, lost: Array) -> PlatformerState:
-    """At the start with the next life, where one was lost."""
+    """Where a life was ``lost``, the body is back at the start, without rings; else the state as it is."""
     start = jnp.asarray(level.start)
     zero = jnp.zeros(())
     fresh = Body(start[0], start[1], zero, zero, zero, jnp.bool_(True))

@@ -26,7 +26,7 @@ DATA_FILES = (".jsonl", ".json", ".parquet")
 
 
 def is_data_file(name: str) -> bool:
-    """Whether the name is that of a file of rows, which is read by a higher layer and is no task of this one."""
+    """Whether this is the name of a file of rows, which `data` reads and which is no task with a verifier."""
     return PurePath(name.partition(",")[0]).suffix in DATA_FILES
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-# no letter, digit or point may touch the number, so that neither x11, 11th, 1e1 nor 1.2.3 is one; a minus sign counts
-# unless it follows a number, a word or a bracket, where it is a subtraction; commas only between groups of three
+# No letter, digit or point may touch the number, so that neither x11, 11th, 1e1 nor 1.2.3 is one. A minus sign counts
+# unless it follows a number, a word or a bracket, where it is a subtraction. Commas count only between groups of three.
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,])((?<![0-9)\]] )(?<![A-Za-z0-9_)\]])[-−–])?"
     r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?(?![A-Za-z0-9_]|[.,][0-9])"

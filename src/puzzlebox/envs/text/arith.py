@@ -1,4 +1,4 @@
-"""Arithmetic in four levels, each with worked steps that use only what the level before taught.
+"""Arithmetic in four levels, each with worked steps that use only what the level before it taught.
 
 - sum: ``7+8=`` → ``15``
 - sums: ``27+48=`` → ``7+8=15,1+2+4=7#75``: column by column from the right, the carry first
@@ -6,8 +6,8 @@
 - brackets: ``(3+4)*(2+1)=`` → ``3+4=7,2+1=3,7*3=21#21``: what a bracket holds is at most 9
 
 With ``mistakes`` a share of the demonstrations at level precedence adds before it multiplies: a model that learns from
-them is right some of the time, which is where learning from a verifier begins. With ``review`` a share
-of the training problems is of the level before, or a model would forget what it knew.
+them is right some of the time, which is where learning from a verifier can begin. With ``review`` a share of the
+training problems is from the level before, as a model would otherwise forget what it knew.
 
 No result is negative. The alphabet is ``0-9 + - * ( ) = , #``; a prompt ends with ``=``.
 """
@@ -25,7 +25,7 @@ from puzzlebox.types import Example
 
 LEVELS = ("sum", "sums", "precedence", "brackets")
 PRECEDENCE = (("+", "*"), ("-", "*"), ("*", "+"), ("*", "-"))
-# what a product of level brackets is made of: a digit, or a bracket that holds 0 to 9; text, steps, value
+# The factors of a product at level brackets: a digit, or a bracket that holds 0 to 9; (text, steps, value).
 FACTORS = [
     *((str(a), [], a) for a in range(10)),
     *((f"({a}+{b})", [f"{a}+{b}={a + b}"], a + b) for a in range(10) for b in range(10 - a)),
@@ -37,8 +37,8 @@ FACTORS = [
 class Arith:
     """Calculate an expression. Reward 1 where the answer is right, else 0; the steps are not judged.
 
-    plain: the integer alone at level sum, elsewhere exactly one ``#`` with the integer and nothing behind it.
-    chat: the last number of the text (`answers.last_number`) equals the result.
+    A plain answer is the integer alone at level sum, elsewhere exactly one ``#`` followed by the integer and nothing
+    else. A chat answer is the last number of the text (`answers.last_number`).
     """
 
     level: str = param("sum", "how hard the expressions are", choices=LEVELS)
@@ -46,7 +46,7 @@ class Arith:
     mistakes: float = param(
         0.0, "share of demonstrations at level precedence that add before they multiply", low=0.0, high=1.0
     )
-    review: float = param(0.0, "share of the training problems that is of the level before", low=0.0, high=1.0)
+    review: float = param(0.0, "share of the training problems that is from the level before", low=0.0, high=1.0)
     style: str = param("plain", "plain: 3+4*2= for small models; chat: a request in words", choices=("plain", "chat"))
 
     levels = LEVELS
@@ -91,7 +91,7 @@ class Arith:
         return answers.after_marker(completion, example.answer)
 
     def hint(self, example: Example) -> str:
-        """The prompt that already tells the answer: ``#11`` on a line before a plain one."""
+        """The prompt with the answer in it: ``#11`` on a line before a plain one."""
         if self.chat:
             return f"{example.prompt} The answer is {example.answer}; show how to get there."
         return f"#{example.answer}\n{example.prompt}"
@@ -108,15 +108,18 @@ class Arith:
         return found
 
     def _mistaken(self, example: Example) -> Example:
+        """The same problem, shown with the mistake where it makes sense."""
         made = _adding_first(example.data["expression"])
         return example if made is None else example._replace(completion=self._shown(*made))
 
     def _shown(self, steps: list[str], value: int) -> str:
+        """The demonstration: the steps and the result."""
         if self.chat:
             return f"{', '.join(steps)}. The answer is {value}." if steps else f"The answer is {value}."
         return f"{','.join(steps)}#{value}" if steps else str(value)
 
     def _problem(self, index: int) -> Example | None:
+        """The problem of an index at this level, or None; every level makes (expression, steps, value)."""
         made = {"sum": _sum, "sums": self._sums, "precedence": _precedence, "brackets": _brackets}[self.level](index)
         if made is None:
             return None
@@ -126,7 +129,7 @@ class Arith:
 
     def _sums(self, index: int):
         a, b = divmod(index, 10**self.digits)
-        if a < 10 and b < 10:  # level sum has that prompt, with another completion
+        if a < 10 and b < 10:  # level sum has this prompt, with another completion
             return None
         steps, carry, left, right = [], 0, str(a)[::-1], str(b)[::-1]
         for column in range(max(len(left), len(right))):
@@ -143,7 +146,7 @@ def _sum(index: int):
 
 
 def _adding_first(expression: str) -> tuple[list[str], int] | None:
-    """What 3+4*2 gives to one who adds before multiplying: 3+4=7, 7*2=14. None where a number would be negative."""
+    """Steps and result of 3+4*2 for somebody who adds first: 3+4=7, 7*2=14. None where a number would be negative."""
     a, first, b, second, c = list(expression)
     signed = {"+": lambda x, y: int(x) + int(y), "-": lambda x, y: int(x) - int(y)}
     if first == "*":

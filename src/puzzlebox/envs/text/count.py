@@ -19,9 +19,12 @@ KINDS = ("plain", "letters", "objects")
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """plain: ``aabab:a=`` → ``3``, strings over a, b, c; the completion must be the number alone.
-    letters: how often a letter of an English word, or an e, occurs in it. objects: how often a thing is listed.
-    In the latter two, requests in words, the last number of the text (`answers.last_number`) counts. Reward 1 or 0.
+    """Reward 1 for the right number, else 0.
+
+    ``style=plain``: ``aabab:a=`` → ``3``, strings over a, b, c; the completion must be the number alone.
+    ``style=letters``: how often a letter occurs in an English word, one of its letters or e.
+    ``style=objects``: how often a thing occurs in a list. The latter two ask in words, and the last number of the text
+    (`answers.last_number`) counts.
     """
 
     style: str = param("plain", "plain for small models; letters of words or listed objects, in words", choices=KINDS)

@@ -37,9 +37,9 @@ ARTICLES = frozenset(("a", "an", "the"))
 class Lipogram:
     """Write one sentence about a topic without a letter. Reward 1 for a sentence that the verifier accepts.
 
-    Anything else earns ``partial`` × (share of its words without the letter) × ½ for every other fault, so that
-    learning has a slope to climb; `correct` knows no such mercy. Topics are those whose name can be written without
-    the letter. Demonstrations exist where ours have no such letter: for e always.
+    Anything else earns ``partial`` × (share of its words without the letter) × ½ for every other fault, so that a model
+    can improve step by step; `correct` accepts no faults. Topics are those whose name does not contain the letter.
+    There is a demonstration where our sentence does not contain it: for e always.
     """
 
     letter: str = param("e", "the letter to avoid")

@@ -1,7 +1,7 @@
 """Any dataset of reasoning-gym as a task: its problems, its own scorer (https://github.com/open-thought/reasoning-gym).
 
-Departures: one item in five is held out by a hash of its question; repeated items count once; a scorer that fails on
-what a model wrote gives 0.
+Departures: one item in five is held out by a hash of its question; repeated items count once; where a scorer fails on
+what a model wrote, the reward is 0.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Reasoning:
 
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         check_request(split, count)
+        # Go through the items until there are enough of this split; many are in the other one, or repeated.
         size = PATIENCE * count + 100
         found: dict[str, Example] = {}
         for index in range(len(_dataset(self.name, self.options, size, seed))):
@@ -58,7 +59,7 @@ class Reasoning:
             return 0.0
         try:
             score = _dataset(self.name, self.options, 1, 0).score_answer(answer, example.data["item"])
-        except Exception:  # scorers parse the answer; whatever trips them is not an answer
+        except Exception:  # scorers parse the answer; a text that makes them fail is no answer
             return 0.0
         return min(max(float(score), 0.0), 1.0)
 

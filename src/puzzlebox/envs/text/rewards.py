@@ -1,6 +1,6 @@
-"""Reward functions of the user's own, in TRL's convention (https://huggingface.co/docs/trl/grpo_trainer).
+"""Reward functions that users write, in TRL's convention (https://huggingface.co/docs/trl/grpo_trainer).
 
-``def reward(prompts, completions, **columns) -> list[float]``: everything is a list with one entry per completion;
+``def reward(prompts, completions, **columns) -> list[float]``: all arguments are lists with one entry per completion;
 the other columns of the data come by name. Departure: a function that names only what it needs gets only that.
 """
 
@@ -22,7 +22,11 @@ from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 
 @dataclasses.dataclass(frozen=True)
 class RewardFunction:
-    """A checked reward function. ``names``: the arguments it takes; None for all. ``needs``: those without default."""
+    """A checked reward function.
+
+    ``spec`` is what the user wrote; ``names`` are the arguments the function takes, None if it takes any; ``needs`` are
+    those without a default.
+    """
 
     spec: str
     function: Callable[..., Any]
@@ -91,6 +95,7 @@ def reward_function(spec: str) -> RewardFunction:
     function = getattr(module, name)
     if not callable(function):
         raise UsageError(f"{spec} is no function but {function!r}")
+    # Which arguments it takes: all columns, or those that it names.
     taken = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_POSITIONAL]
     named = [p for p in taken if p.kind is not p.VAR_KEYWORD]
     takes_all = len(named) < len(taken)
@@ -126,7 +131,7 @@ def _from_module(name: str) -> ModuleType:
 
 
 def _line(error: Exception) -> str:
-    """Where in the user's code it happened: the innermost line."""
+    """Where in the user's code it happened, in words: the innermost line."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

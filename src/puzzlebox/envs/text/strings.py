@@ -13,8 +13,10 @@ from puzzlebox.types import Example
 
 @dataclasses.dataclass(frozen=True)
 class Strings:
-    """Every string of 1 to ``length`` letters is equally likely, so most have full length. Reward 1 for the exact
-    string, else 0; white space around it is ignored."""
+    """Reward 1 for the exact string, else 0; white space around it is ignored.
+
+    Every string of 1 to ``length`` letters is equally likely, so most have the full length.
+    """
 
     reverse: bool
     length: int = param(5, "letters in the longest string", low=1, high=64)
@@ -50,10 +52,12 @@ class Strings:
 
 
 def copy() -> Strings:
+    """The task ``copy``."""
     return Strings(reverse=False)
 
 
 def reverse() -> Strings:
+    """The task ``reverse``."""
     return Strings(reverse=True)
 
 

@@ -90,12 +90,13 @@ def few_shot(task: Task, example: Example, shots: int, seed: int) -> str:
 
 
 def check_task(task: Task, count: int = 64, seed: int = 0) -> None:
-    """The laws of every task; raises PuzzleboxError naming the one that is broken.
+    """Checks the laws of every task on ``count`` problems; raises PuzzleboxError that names the one that is broken.
 
     Problems are determined by the seed; no test problem is a training problem; the verifier accepts every
     demonstration, gives nothing more reward, and rejects the empty completion; a hint contains the answer; a
     few-shot prompt ends with the prompt; a plain demonstration leaves room for the stop token.
     """
+    # The problems.
     train, test = task.examples("train", count, seed), task.examples("test", count, seed)
     _law(len(train) == count, f"{len(train)} training problems instead of {count}")
     _law(1 <= len(test) <= count, f"{len(test)} test problems instead of 1 to {count}")
@@ -103,6 +104,7 @@ def check_task(task: Task, count: int = 64, seed: int = 0) -> None:
     shared = {e.prompt for e in train} & {e.prompt for e in test}
     _law(not (task.held_out and shared), f"'{next(iter(shared), '')}' is in both splits")
     _law(len({e.prompt for e in test}) == len(test), "a test problem is there twice")
+    # The verifier, the hint and the demonstration of each.
     for example in train + test:
         _law(bool(example.prompt), "a prompt is empty")
         _law(not task.correct(example, ""), f"the empty completion of '{example.prompt}' is accepted")

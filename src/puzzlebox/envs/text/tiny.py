@@ -14,11 +14,11 @@ from puzzlebox.types import Example
 
 @dataclasses.dataclass(frozen=True)
 class Tiny:
-    """One prompt, ``=``; a completion is any string of at most ``length`` letters of ``alphabet``.
+    """There is one prompt, ``=``; a completion is any string of at most ``length`` letters of ``alphabet``.
 
     reward(y) = (number of the alphabet's first letter in y − penalty × number of other letters in y) / length,
-    or ``table[y]`` (0 where it has no y) if that table is given. A string outside the language earns −1.
-    Correct is a string of the highest reward. Both splits are the one prompt: nothing is held out.
+    or, if ``table`` is given, ``table[y]`` (0 if y is not in it). A string outside the language earns −1. A string of
+    the highest reward is correct. Both splits consist of the one prompt: nothing is held out.
     """
 
     alphabet: str = param("abc", "the letters, 2 to 4 of them")
@@ -52,7 +52,7 @@ class Tiny:
         return fill([Example("=", best, best)], split, count)
 
     def score(self, completion: str) -> float:
-        """The reward of one string, equation above."""
+        """The reward of one string, by the equation above."""
         if len(completion) > self.length or not set(completion) <= set(self.alphabet):
             return -1.0
         if self.table is not None:

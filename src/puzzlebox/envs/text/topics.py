@@ -1,4 +1,4 @@
-"""What a lipogram is to be about: for every topic words that show it, and a sentence of our own without an e."""
+"""What a lipogram can be about: for every topic the words that show it, and a sentence of our own without an e."""
 
 from __future__ import annotations
 

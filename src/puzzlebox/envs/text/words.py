@@ -1,7 +1,7 @@
 """Common English words by class, written for the check that a sentence is made of real words.
 
 Regular forms (plurals, -s, -ed, -ing, -er, -est, -ly) are derived by the spelling rules below, so that the lists stay
-short. A few derived forms that nobody uses (informations) do no harm: the check needs to know gibberish from words.
+short. A few derived forms that nobody uses (informations) do no harm: the check only has to tell words from gibberish.
 """
 
 # ruff: noqa: SIM905 - one word per line would be two thousand lines
