@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from puzzlebox.cli import main
+from puzzlebox.cli import main, parse
+from puzzlebox.runs.configure import configure
 from puzzlebox.scale.backend import cores
 
 BAD = [
@@ -21,13 +22,8 @@ BAD = [
     (["train", "ppo", "CartPole-v1", "--discount", "0.9,-1"], "discount is -1.0; it must be at least 0"),
     (["train", "ppo", "CartPole-v1", "--num-envs", "4,8"], "num_envs is '4,8'; it must be a whole number"),
     (["train", "ppo", "CartPole-v1", "--learning-rat", "1"], "unknown flag of train ppo '--learning-rat'"),
-    (
-        ["train", "ppo", "CartPole-v1", "--gamma=0.9"],
-        "unknown flag of train ppo '--gamma'; here it is called --discount",
-    ),
     (["train", "grpo", "arith", "--beta", "0"], "unknown flag of train grpo '--beta'; here it is called --kl-coef"),
     (["train", "dpo", "arith", "--kl-coef", "0"], "unknown flag of train dpo '--kl-coef'; here it is called --beta"),
-    (["solve", "grid/robot", "--discount", "1"], "unknown flag of solve '--discount'; here it is called --gamma"),
     (["solve", "grid/robot", "grid/toy"], "unrecognized arguments: grid/toy; see puzzlebox solve --help"),
     (["train", "ppo", "CartPole-v1", "--learning-rate", "fast"], "learning_rate is 'fast'; it must be a number"),
     (["train", "dqn", "CartPole-v1", "--loss", "cubic"], "loss is 'cubic'; choose one of: huber, squared"),
@@ -106,3 +102,10 @@ def test_list_names_every_algorithm(capsys):
     listed = json.loads(capsys.readouterr().out)
     assert {"ppo", "dqn", "q_learning", "reinforce"} <= set(listed["algorithms"])
     assert "grid/robot" in listed["envs"]
+
+
+def test_the_discount_is_understood_by_both_of_its_names():
+    for words in (["--discount", "0.9"], ["--gamma", "0.9"], ["--gamma=0.9"]):
+        assert parse(["train", "ppo", "CartPole-v1", *words])[1]["discount"] == "0.9"
+        assert parse(["solve", "grid/toy", *words])[1]["discount"] == 0.9
+    assert configure("ppo", "CartPole-v1", 1, 0, {"gamma": 0.9})["hyperparameters"]["discount"] == 0.9

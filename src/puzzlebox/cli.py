@@ -87,7 +87,7 @@ def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
         if one.action in ("store", "append"):
             words |= {"type": one.type, "metavar": one.metavar, "nargs": one.nargs, "choices": one.choices}
         if one.name.startswith("--"):
-            groups[one.group].add_argument(one.name, dest=one.parameter, required=one.required, **words)
+            groups[one.group].add_argument(one.name, *one.also, dest=one.parameter, required=one.required, **words)
         else:
             groups[one.group].add_argument(one.parameter or one.name, **words)
 
@@ -95,13 +95,13 @@ def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
 def field_flags(algorithm: str) -> tuple[Flag, ...]:
     """The hyper-parameters of an algorithm; their values stay text, since several may be given."""
     from puzzlebox.algorithms import algorithm_class
-    from puzzlebox.fields import params
+    from puzzlebox.fields import params, spellings
 
     flags = []
     for name, field in params(algorithm_class(algorithm)).items():
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-        option = f"--{name.replace('_', '-')}"
-        flags.append(flag(option, field.help, metavar="VALUE", default=default))
+        option, *also = (f"--{spelling.replace('_', '-')}" for spelling in spellings(name))
+        flags.append(flag(option, field.help, metavar="VALUE", default=default, also=tuple(also)))
     return under(f"hyper-parameters of {algorithm} (several numbers with commas are swept)", *flags)
 
 
@@ -112,5 +112,5 @@ def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Fla
     strange = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)
     if strange is None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    known = [one.name for one in flags if one.name.startswith("--")]
+    known = [name for one in flags for name in (one.name, *one.also) if name.startswith("--")]
     raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, ["--help", "--json", *known])

@@ -22,13 +22,11 @@ ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
     "buffer_size": ("capacity",),
     "clip_coef": ("clip_ratio",),
     "clip_range": ("clip_ratio",),
-    "discount": ("gamma",),
     "ent_coef": ("entropy_coef",),
     "epsilon": ("clip_ratio", "epsilon_start"),
     "epsilon_high": ("clip_high",),
     "exploration_final_eps": ("epsilon_end",),
     "exploration_initial_eps": ("epsilon_start",),
-    "gamma": ("discount",),
     "kl_coef": ("beta",),
     "lora_r": ("lora_rank",),
     "lora_target_modules": ("lora_targets",),
@@ -55,7 +53,7 @@ ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
     "update_epochs": ("num_epochs",),
     "vf_coef": ("value_coef",),
 }
-SYNONYMS = {"discount": ("gamma",), "gamma": ("discount",)}  # the field uses both, so both are understood
+SYNONYMS = {"discount": ("gamma",)}  # the field uses both, so both are understood
 
 
 class Parameter(NamedTuple):

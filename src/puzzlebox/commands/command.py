@@ -27,6 +27,7 @@ class Flag(NamedTuple):
     nargs: str | None = None
     choices: tuple[str, ...] | None = None
     required: bool = False
+    also: tuple[str, ...] = ()  # other names of the flag
     group: str = ""  # the heading it stands under in the help
 
 

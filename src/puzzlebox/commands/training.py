@@ -37,7 +37,14 @@ COMMANDS = {
         "exact values and policy of a world with known transitions",
         (
             flag("env", "a world with known transitions, options after commas"),
-            flag("--gamma", "γ, the weight of the next reward", float, parameter="discount", default="0.99"),
+            flag(
+                "--gamma",
+                "γ, the weight of the next reward",
+                float,
+                parameter="discount",
+                default="0.99",
+                also=("--discount",),
+            ),
             flag(
                 "--method",
                 "value_iteration, policy_iteration, modified_policy_iteration or, for huge worlds, "

@@ -10,7 +10,7 @@ import numpy as np
 from puzzlebox.algorithms import algorithm_class, of_language
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.errors import UsageError
-from puzzlebox.fields import Parameter, params, parse, unknown_field, value_of
+from puzzlebox.fields import Parameter, params, parse, spellings, unknown_field, value_of
 from puzzlebox.runs import memory
 from puzzlebox.runs.agents import grid
 from puzzlebox.runs.build import check_kind, make_instance
@@ -27,9 +27,11 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
     fields = params(algorithm_class(algorithm))
     check_kind(algorithm, env)
     values, sweep = preset(algorithm, env), {}
-    for name, value in hyperparameters.items():
-        if name not in fields:
-            raise unknown_field(f"hyper-parameter of {algorithm}", name, fields)
+    spelled = {spelling: name for name in fields for spelling in spellings(name)}
+    for given, value in hyperparameters.items():
+        if given not in spelled:
+            raise unknown_field(f"hyper-parameter of {algorithm}", given, fields)
+        name = spelled[given]
         values[name], several = read_values(name, fields[name], value)
         if several:
             sweep[name] = several
