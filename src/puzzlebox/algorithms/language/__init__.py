@@ -1,1 +1,1 @@
-"""Language models that learn: one file per algorithm; what they share is in `fine_tuning`, `writing` and `preferences`."""
+"""Language models that learn: one file per algorithm; `fine_tuning`, `writing` and `preferences` are shared."""
