@@ -11,7 +11,7 @@ values), ``S`` states, ``U`` actions of an MDP, ``K`` possible outcomes of one m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
@@ -103,8 +103,8 @@ class VectorEnvironment(Protocol):
     ``observation`` is the one to act on next, which differs where an episode has just ended.
     """
 
-    num_envs: int
-
+    @property
+    def num_envs(self) -> int: ...
     @property
     def observation_space(self) -> gymnasium.Space: ...
     @property
@@ -307,6 +307,58 @@ class Algorithm(Protocol):
     def policy(self, state: State, greedy: bool = False) -> Policy: ...
 
 
+Tell = Callable[[str], None]  # hears a line for the person who trains
+Advance = Callable[[dict[str, Any], State, Any], tuple[State, Mapping[str, ArrayLike]]]
+
+
+class Trainee(Protocol):
+    """The agents of one run, of some kind; the trainer asks every kind the same.
+
+    Who: `runs.agents.Agents`, one compiled program for all of them, and `runs.language_agents.LanguageAgents`, whose
+    steps run on the host. Who asks: `training.train`.
+
+    ``advance(swept, state, iterations)`` returns the state after so many iterations and metrics ``[A]``, means over
+    them; ``swept`` are the agents' own values. ``asks_a_person``: somebody at the terminal answers while they learn,
+    so every answer is saved and the screen is theirs. ``slow``: a step takes so long that a person is told how long.
+    """
+
+    swept: dict[str, Any]
+    num_agents: int
+
+    @property
+    def algorithm(self) -> Any: ...
+    @property
+    def asks_a_person(self) -> bool: ...
+    @property
+    def slow(self) -> bool: ...
+    def check(self) -> None:
+        """Before anything is made: raises UsageError where these agents cannot be trained here."""
+
+    def notes(self) -> list[str]:
+        """What a person should know before training begins; raises UsageError as `check` does."""
+        ...
+
+    def shapes(self) -> State:
+        """Shapes and types of the state, without computing it."""
+
+    def start(self) -> State:
+        """The state before training."""
+
+    def resumed(self, state: State, steps: int) -> tuple[State, str]:
+        """A state that was saved after ``steps`` steps, as training goes on with it, and what could not be saved.
+
+        The text follows the name of the world; it is "" where the state was whole.
+        """
+        ...
+
+    def compile(self, state: State, tell: Tell | None = None) -> Advance:
+        """`advance`, ready for ``state``. What an update costs: ``tell`` may hear it, now or at the first update.
+
+        One that needs more memory than there is raises UsageError before it runs.
+        """
+        ...
+
+
 @runtime_checkable
 class RemembersEpisodes(Protocol):
     """An algorithm that remembers more of unfinished episodes than ``worlds``: ``episode_members`` names all of it.
@@ -348,13 +400,17 @@ class StartsFromRun(Protocol):
     def start(self) -> str: ...
 
 
-@runtime_checkable
-class LanguageAlgorithm(Protocol):
-    """An `Algorithm` for language models; its step runs on the host. ``start``: the `LanguageModel` it begins with.
+class Listener(Protocol):
+    """Where somebody who wants to see an algorithm's next update as a compiled program, once, is put."""
 
-    ``asks_a_person``: somebody at the terminal judges, who can answer one agent at a time and needs the screen.
-    ``check_rows`` raises UsageError for the first row of a file that cannot be learned from. ``listener`` is told of
-    the next update as a compiled program (`algorithms.language.fine_tuning.Listener`).
+    tell: Callable[[Any], None] | None
+
+
+class LanguageAlgorithm(Protocol):
+    """An `Algorithm` for language models, whose step runs on the host; ``start`` is the `LanguageModel` it begins with.
+
+    ``asks_a_person``: somebody at the terminal judges. ``check_rows`` raises UsageError for the first row of a file
+    that cannot be learned from. ``listener`` sees the next compiled update before it runs.
     """
 
     @property
@@ -368,11 +424,11 @@ class LanguageAlgorithm(Protocol):
     @property
     def asks_a_person(self) -> bool: ...
     @property
-    def listener(self) -> Any: ...
-    def check_rows(self) -> None: ...
+    def listener(self) -> Listener: ...
     def init(self, key: Key) -> State: ...
     def step(self, state: State) -> tuple[State, Metrics]: ...
     def policy(self, state: State, greedy: bool = False) -> Any: ...
+    def check_rows(self) -> None: ...
 
 
 class Example(NamedTuple):

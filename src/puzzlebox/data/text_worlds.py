@@ -14,7 +14,7 @@ from puzzlebox.envs.text import TASKS, make_task
 from puzzlebox.envs.text.rewards import reward_function
 from puzzlebox.envs.text.task import check_request, fill, is_test
 from puzzlebox.errors import UsageError, unknown
-from puzzlebox.types import Example, TaskOfRows
+from puzzlebox.types import Example, Task, TaskOfRows
 
 
 def is_text(name: str) -> bool:
@@ -29,7 +29,7 @@ def is_file(base: str) -> bool:
     return base.endswith(SUFFIXES) or (base != "" and base not in TASKS and Path(base).is_dir())
 
 
-def make_text(name: str) -> Any:
+def make_text(name: str) -> Task:
     """The task or file called ``name``, options after commas: ``arith,level=sums``, ``rows.jsonl,reward=my.py:score``.
 
     Raises UsageError for an unknown name or option, and for a file that cannot be read.
@@ -58,7 +58,7 @@ def skipping_bad(name: str) -> str:
     return name if ",skip_bad=" in name else f"{name},skip_bad=true"
 
 
-def skipped(task: Any) -> dict[str, Any]:
+def skipped(task: Task) -> dict[str, Any]:
     """For the figures: how many rows of a file were left out, and a note about them; nothing for a task."""
     if not isinstance(task, TaskOfRows):
         return {}

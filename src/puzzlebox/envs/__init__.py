@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 from puzzlebox.envs.options import configure, read_options
 from puzzlebox.errors import UsageError, unknown
+from puzzlebox.types import Game, Tabular, World
 
 # name -> "module:class" inside puzzlebox.envs, imported only when asked for
 ENVIRONMENTS = {
@@ -48,7 +48,17 @@ PREFIXES = {
 }
 
 
-def make(name: str) -> Any:
+def make_tabular(name: str) -> Tabular:
+    """The world called ``name``, whose MDP is known; raises UsageError for one that publishes no transitions."""
+    world = make(name)
+    if not isinstance(world, Tabular):
+        raise UsageError(
+            f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
+        )
+    return world
+
+
+def make(name: str) -> World | Game:
     """The world or game called ``name``, options after commas: ``grid/toy,step_reward=-2,slip=0.1``.
 
     Raises UsageError for an unknown name (with the nearest ones) or option.

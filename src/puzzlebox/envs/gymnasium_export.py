@@ -16,7 +16,7 @@ import numpy as np
 
 from puzzlebox.envs import ENVIRONMENTS, make
 from puzzlebox.errors import UsageError
-from puzzlebox.types import Renderable, Simulated
+from puzzlebox.types import Environment, Game, Renderable, Simulated
 
 
 class GymnasiumEnvironment(gymnasium.Env):
@@ -28,10 +28,11 @@ class GymnasiumEnvironment(gymnasium.Env):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
-    def __init__(self, env: Any, render_mode: str | None = None) -> None:
-        self.world = make(env) if isinstance(env, str) else env
-        if isinstance(self.world, Simulated):
+    def __init__(self, env: Environment | Game | str, render_mode: str | None = None) -> None:
+        world = make(env) if isinstance(env, str) else env
+        if isinstance(world, Simulated):
             raise UsageError(f"{env} is an environment of Gymnasium already; use gymnasium.make")
+        self.world = world
         if render_mode not in (None, "rgb_array"):
             raise UsageError(f"render_mode is '{render_mode}'; choose rgb_array or none")
         if not isinstance(self.world, Renderable):

@@ -19,9 +19,10 @@ from puzzlebox.envs.gymnasium_worker import convert_actions, convert_observation
 from puzzlebox.envs.host import HostVector
 from puzzlebox.envs.table import has_table, table_from_gymnasium
 from puzzlebox.errors import UsageError
+from puzzlebox.types import World
 
 
-def make_gymnasium(name: str, options: dict[str, str]) -> Any:
+def make_gymnasium(name: str, options: dict[str, str]) -> World:
     """The world behind ``gym:NAME,option=value``; options are Gymnasium's own, read as JSON where they are JSON.
 
     Two are ours: ``host=true`` keeps a task in Python even if it publishes its transitions, and ``workers=N`` steps

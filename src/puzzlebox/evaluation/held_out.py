@@ -30,7 +30,7 @@ from puzzlebox.data.preferences import answer_mask
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.stats.shares import interval
-from puzzlebox.types import State
+from puzzlebox.types import State, TaskOfRows
 
 ROWS = 16  # texts at once
 WINDOW = 512  # tokens of a text file that see each other, at most
@@ -46,17 +46,18 @@ def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tupl
 
 
 def _figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-    algorithm = agents.algorithm
+    algorithm, env = agents.algorithm, agents.algorithm.env
     models = [agents.policy(state, agent) for agent in range(agents.num_agents)]
     if isinstance(models[0], Judge):
         return judge_figures(models, algorithm, count, seed)
-    rows = held_out_rows(algorithm.env, count, seed)
+    assert isinstance(env, TaskOfRows)  # every other task has a verifier
+    rows = held_out_rows(env, count, seed)
     if rows and rows[0].chosen is not None:
         return preference_figures(models, algorithm.start, rows)
     window = min(WINDOW, min(model.decoder.config.context for model in models))
     texts = [part for row in rows if row.label is not False for part in demonstration(algorithm.start, row, window)]
     if not texts:
-        raise UsageError(f"{algorithm.env.name} holds out nothing to evaluate: neither answers nor texts")
+        raise UsageError(f"{env.name} holds out nothing to evaluate: neither answers nor texts")
     if len(texts) > count:  # windows of long texts
         texts = [texts[i] for i in np.random.default_rng(seed).permutation(len(texts))[:count]]
     sums, lengths = likelihoods([*models, algorithm.start], texts)
@@ -93,7 +94,7 @@ def judge_figures(judges: Sequence[Judge], algorithm: Any, count: int, seed: int
     return right, found_figures | {"judge_accuracies": right.mean(axis=1).tolist(), "gap": gap, "rows": len(pairs)}
 
 
-def held_out_rows(env: Any, count: int, seed: int) -> list[Row]:
+def held_out_rows(env: TaskOfRows, count: int, seed: int) -> list[Row]:
     """At most ``count`` held-out rows in the random order of ``seed``; a ranking gives its pairs."""
     rows = list(env.rows("test"))
     if env.kind == "ranking":

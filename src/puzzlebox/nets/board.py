@@ -21,12 +21,14 @@ from puzzlebox.errors import UsageError
 from puzzlebox.types import Array, Key
 
 
-def require_board(space: gymnasium.Space) -> None:
-    """Raises UsageError where what is seen is no board of height × width × planes, which conv needs."""
-    if len(space.shape or ()) != 3:
+def require_board(space: gymnasium.Space) -> tuple[int, int, int]:
+    """Height, width and planes of what is seen; raises UsageError where it is no such board, which conv needs."""
+    if space.shape is None or len(space.shape) != 3:
         raise UsageError(
             f"network is conv, which needs a board of height × width × planes; this world shows {space.shape}: take mlp"
         )
+    height, width, planes = space.shape
+    return height, width, planes
 
 
 class Layer(eqx.Module):

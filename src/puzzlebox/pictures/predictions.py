@@ -75,11 +75,12 @@ def plot_predictions(run: str | Path, agent: int = 0, seed: int = 0) -> list[Pat
 
 def play_episode(algorithm: MuZero, state: State, seed: int) -> Happened:
     """One episode by search without noise, at most `MAX_STEPS` of it."""
-    game = algorithm.env if isinstance(algorithm.env, Game) else None
-    step = jax.jit(jax.vmap(game.step, (0, 0, None)) if game else vectorize(algorithm.env, 1).step)
+    env: Any = algorithm.env
+    game = env if isinstance(env, Game) else None
+    step = jax.jit(jax.vmap(game.step, (0, 0, None)) if game else vectorize(env, 1).step)
     plan = jax.jit(lambda seen, legal, key: algorithm.plan(state.net, seen, legal, key, noise=0.0))
     key = jax.random.key(seed)
-    reset = jax.vmap(game.reset, (None,), axis_size=1) if game else vectorize(algorithm.env, 1).reset
+    reset = jax.vmap(game.reset, (None,), axis_size=1) if game else vectorize(env, 1).reset
     shown: Any  # a game's position, a world's observation or time step
     world, shown = reset(jax.random.fold_in(key, MAX_STEPS))
     rows: list[tuple] = []

@@ -119,7 +119,9 @@ def set_stage(name: str) -> Stage:
     world = make(name)
     layout = world.layout if isinstance(world, Tabular) else None
     if name.startswith("gym:"):
-        return _gymnasium_stage(name, make(f"{name},host=true") if isinstance(world, Tabular) else world, layout)
+        host = make(f"{name},host=true") if isinstance(world, Tabular) else world
+        assert isinstance(host, Simulated)  # what stays in Python is one
+        return _gymnasium_stage(name, host, layout)
     if isinstance(world, Simulated):
         env = world.single("rgb_array")
         return Stage(env, None, env.metadata["render_fps"])

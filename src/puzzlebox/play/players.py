@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ class Player(Protocol):
     varies: bool
     simulations: int
 
-    def choose(self, states: Any, positions: Position, key: Key) -> Choice: ...
+    def choose(self, states: State, positions: Position, key: Key) -> Choice: ...
 
 
 class Random:
@@ -54,7 +54,7 @@ class Random:
     def __init__(self) -> None:
         self._choose = jax.jit(random_move)
 
-    def choose(self, states: Any, positions: Position, key: Key) -> Choice:
+    def choose(self, states: State, positions: Position, key: Key) -> Choice:
         return Choice(np.asarray(self._choose(positions.legal, key)))
 
 
@@ -66,14 +66,14 @@ class MonteCarlo:
     def __init__(self, game: Game, simulations: int):
         self.name, self.simulations = f"mcts:{simulations}", simulations
 
-        def search(states: Any, positions: Position, key: Key) -> tuple[Array, Array, Array]:
+        def search(states: State, positions: Position, key: Key) -> tuple[Array, Array, Array]:
             visits, value = uct(game, states, positions, key, simulations)
             action = jnp.argmax(jnp.where(positions.legal, visits + 0.25 * value, -jnp.inf), axis=-1)
             return action.astype(jnp.int32), visits, (visits * value).sum(-1) / jnp.maximum(visits.sum(-1), 1.0)
 
         self._search = jax.jit(search)
 
-    def choose(self, states: Any, positions: Position, key: Key) -> Choice:
+    def choose(self, states: State, positions: Position, key: Key) -> Choice:
         return Choice(*map(np.asarray, self._search(states, positions, key)))
 
 
@@ -87,7 +87,7 @@ class Perfect:
         self.game = game
         self._choose = jax.jit(random_move)
 
-    def choose(self, states: Any, positions: Position, key: Key) -> Choice:
+    def choose(self, states: State, positions: Position, key: Key) -> Choice:
         solution = perfect.solve(self.game, states)
         return Choice(np.asarray(self._choose(solution.best, key)), value=np.sign(solution.score.max(-1)).astype(float))
 
@@ -103,7 +103,7 @@ class Searcher:
             lambda state, games, positions, key: trained.algorithm.search(state, games, positions, key, simulations)
         )
 
-    def choose(self, states: Any, positions: Position, key: Key) -> Choice:
+    def choose(self, states: State, positions: Position, key: Key) -> Choice:
         found = self._search(self._state, states, positions, key)
         return Choice(np.asarray(found.action), np.asarray(found.visits), np.asarray(found.value))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puzzlebox.types import Scored, World
+from puzzlebox.types import Game, Scored, Task, World
 
 EPISODES, SIMULATED_EPISODES = 100, 8  # of an evaluation; whole games take long, and eight are played at once
 
@@ -14,19 +14,19 @@ def for_scores(env: World) -> World:
     return env.evaluation() if isinstance(env, Scored) else env
 
 
-def default_episodes(env: Any) -> int:
+def default_episodes(env: World | Game | Task) -> int:
     """How many episodes an evaluation has where nobody says."""
     return SIMULATED_EPISODES if isinstance(env, Scored) else EPISODES
 
 
-def recorded(env: Any) -> dict[str, Any]:
+def recorded(env: World | Game | Task) -> dict[str, Any]:
     """What ``config.json`` keeps: the rules of training and those of scores; nothing for a world without any."""
     if not isinstance(env, Scored):
         return {}
     return {"protocol": {"training": env.protocol, "evaluation": env.evaluation().protocol}}
 
 
-def of_scores(env: Any, steps: int) -> dict[str, Any]:
+def of_scores(env: World | Game | Task, steps: int) -> dict[str, Any]:
     """What stands beside a score: its rules, and the steps of training counted in frames too."""
     if not isinstance(env, Scored):
         return {}

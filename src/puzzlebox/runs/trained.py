@@ -19,7 +19,7 @@ from puzzlebox.errors import UsageError, unknown
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.progress import say
-from puzzlebox.types import Array, Searching, StartsFromRun, State
+from puzzlebox.types import Algorithm, Array, Searching, StartsFromRun, State
 
 SIZES = ("network", "width", "blocks", "head_width")  # hyper-parameters that must be those of the run started from
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
     """An agent with its algorithm, and what it learned (other members of the state are None)."""
 
     config: dict[str, Any]
-    algorithm: Any
+    algorithm: Searching
     state: State
     steps: int
 
@@ -66,7 +66,7 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     return Trained(run.config, algorithm, jax.tree.map(lambda x: x[agent], state), progress["steps"])
 
 
-def network_of_start(algorithm: Any, env: str) -> Any:
+def network_of_start(algorithm: Algorithm, env: str) -> Any:
     """The network of the run that ``algorithm`` starts from; None where it starts from nothing.
 
     Raises UsageError for a run of another game, of an algorithm with other networks, or with a network of another size.
@@ -86,7 +86,7 @@ def network_of_start(algorithm: Any, env: str) -> Any:
     return trained.state.average
 
 
-def started(algorithm: Any, env: str, state: State) -> State:
+def started(algorithm: Algorithm, env: str, state: State) -> State:
     """``state`` before training, of one agent or ``[A, ...]``, with the network of the run it starts from."""
     net = network_of_start(algorithm, env)
     if net is None:

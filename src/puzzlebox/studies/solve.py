@@ -14,11 +14,11 @@ from puzzlebox.algorithms.tabular.modified_policy_iteration import modified_poli
 from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_iteration
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
-from puzzlebox.envs import make
-from puzzlebox.errors import UsageError, unknown
+from puzzlebox.envs import make_tabular
+from puzzlebox.errors import unknown
 from puzzlebox.pictures.grid_notation import policy_text, read_path, read_policy, value_text
 from puzzlebox.scale import backend
-from puzzlebox.types import MDP, Layout, Tabular
+from puzzlebox.types import MDP, Layout
 
 METHODS: dict[str, Callable[[MDP, float, float], Solution]] = {
     "value_iteration": value_iteration,
@@ -49,8 +49,8 @@ def solve(
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     started = time.perf_counter()
-    world = make(env)
-    mdp, layout = exact_process(env, world), world.layout
+    world = make_tabular(env)
+    mdp, layout = world.mdp(), world.layout
     build_seconds = time.perf_counter() - started
     wanted = read_policy(policy, mdp, layout) if policy is not None else None
     plans = [read_path(text, mdp, layout) for text in paths]
@@ -83,18 +83,9 @@ def solve(
     return answer
 
 
-def exact_process(name: str, env: Any) -> MDP:
-    """The world's transition table. Raises UsageError for a world that has none."""
-    if not isinstance(env, Tabular):
-        raise UsageError(
-            f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
-        )
-    return env.mdp()
-
-
 def summary_lines(answer: dict[str, Any]) -> list[str]:
     """The answer for a person: the map with arrows and values, and the judgements in sentences."""
-    layout = make(answer["env"]).layout
+    layout = make_tabular(answer["env"]).layout
     lines = [
         f"{answer['env']}: {answer['states']} states, {answer['actions']} actions, gamma {answer['gamma']:g}",
         f"{answer['method'].replace('_', ' ')}: {answer['iterations']} iterations, {answer['seconds']:.3f} s, "

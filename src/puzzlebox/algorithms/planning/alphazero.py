@@ -25,7 +25,7 @@ from puzzlebox.algorithms.planning import learner
 from puzzlebox.algorithms.planning.learner import Remembered, State
 from puzzlebox.fields import check_fields, param
 from puzzlebox.nets.board import BoardNetwork
-from puzzlebox.types import Array, Key, Metrics, Policy, Position
+from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position
 
 
 class AlphaZero(eqx.Module):
@@ -33,7 +33,7 @@ class AlphaZero(eqx.Module):
 
     playing_members = ("average",)  # of the state; the rest is for learning
 
-    env: Any
+    env: Game
     steps: int = param(200_000, "moves of self-play of the whole training", low=1)
     num_envs: int = param(64, "games at once", low=1)
     num_steps: int = param(8, "moves per game and iteration", low=1)

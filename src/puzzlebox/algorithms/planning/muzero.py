@@ -37,7 +37,7 @@ from puzzlebox.nets.heads import features, num_features, require_discrete_action
 from puzzlebox.nets.muzero import BoardModel, Model, WorldModel, unroll
 from puzzlebox.ops.masks import masked_mean
 from puzzlebox.ops.two_hot import expected_value, two_hot
-from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position
+from puzzlebox.types import Array, Game, Key, Metrics, Policy, Position, World
 
 
 class State(NamedTuple):
@@ -53,7 +53,7 @@ class MuZero(eqx.Module):
 
     playing_members = ("net",)  # of the state; the rest is for learning
 
-    env: Any
+    env: World | Game
     steps: int = param(100_000, "environment steps of the whole training", low=1)
     num_envs: int = param(32, "parallel worlds", low=1)
     num_steps: int = param(4, "steps per world and iteration", low=1)
@@ -151,10 +151,10 @@ class MuZero(eqx.Module):
         )
 
     def _networks(self, key: Key) -> Model:
-        space, actions = self.env.observation_space, int(self.env.action_space.n)
+        space, actions = self.env.observation_space, require_discrete_actions("muzero", self.env.action_space)
         if self.network == "conv":
             return BoardModel(
-                space.shape,
+                require_board(space),
                 actions,
                 self.num_bins,
                 width=self.width,
@@ -211,7 +211,7 @@ class MuZero(eqx.Module):
     def _play(self, state: State, key: Key) -> tuple[Worlds | Games, Step, Metrics]:
         """``num_steps`` steps in every world, each found by search."""
         if isinstance(self.env, Game):
-            return self._play_game(state, key)
+            return self._play_game(self.env, state, key)
         env = vectorize(self.env, self.num_envs)
 
         def act(observation: Array, key: Key) -> Choice:
@@ -236,12 +236,12 @@ class MuZero(eqx.Module):
         )
         return worlds, step, metrics | {"search_value": value.mean()}
 
-    def _play_game(self, state: State, key: Key) -> tuple[Games, Step, Metrics]:
+    def _play_game(self, game: Game, state: State, key: Key) -> tuple[Games, Step, Metrics]:
         def choose(_: Any, positions: Position, length: Array, key: Key) -> Found:
             return self.plan(state.net, positions.observation, positions.legal, key)
 
         games, trajectory, searched, metrics = self_play.self_play(
-            choose, self.env, state.worlds, self.num_steps, key, self.random_moves
+            choose, game, state.worlds, self.num_steps, key, self.random_moves
         )
         step = Step(
             trajectory.observation,

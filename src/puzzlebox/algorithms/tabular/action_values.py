@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from puzzlebox.algorithms.tabular.worlds import num_states, state_index
 from puzzlebox.nets.heads import require_discrete_actions
 from puzzlebox.ops.schedules import linear
-from puzzlebox.types import Array, Key, Policy
+from puzzlebox.types import Array, Key, Policy, World
 
 PAIRWISE_LIMIT = 128  # up to so many updates, comparing all pairs is faster than counting in a table
 
@@ -27,12 +27,12 @@ class Values(NamedTuple):
     visits: Array
 
 
-def check_table(algorithm: str, env: Any) -> tuple[int, int]:
+def check_table(algorithm: str, env: World) -> tuple[int, int]:
     """The numbers of states and actions; raises UsageError for a world whose values do not fit a table."""
     return num_states(algorithm, env.observation_space), require_discrete_actions(algorithm, env.action_space)
 
 
-def initial_values(env: Any, initial_q: ArrayLike) -> Values:
+def initial_values(env: World, initial_q: ArrayLike) -> Values:
     """Every value ``initial_q``, nothing visited."""
     shape = check_table("a table", env)
     return Values(jnp.full(shape, initial_q, jnp.float32), jnp.zeros(shape, jnp.int32))
@@ -96,7 +96,7 @@ def step_size(visits: Array, repeats: ArrayLike, learning_rate: ArrayLike, decay
     return jnp.minimum(alpha, 1.0 / repeats)
 
 
-def policy(env: Any, q: Array, epsilon: ArrayLike, greedy: bool) -> Policy:
+def policy(env: World, q: Array, epsilon: ArrayLike, greedy: bool) -> Policy:
     """The ε-greedy policy of ``q``, or its greedy one, the first best action on a tie."""
 
     def act(observation: Array, key: Key) -> Array:

@@ -29,7 +29,7 @@ from puzzlebox.algorithms.tabular.action_values import (
 from puzzlebox.algorithms.tabular.worlds import make_worlds, state_index
 from puzzlebox.fields import check_fields, param
 from puzzlebox.ops.value_losses import q_learning_target
-from puzzlebox.types import Array, Key, Metrics, Policy
+from puzzlebox.types import Array, Key, Metrics, Policy, World
 
 
 class Model(NamedTuple):
@@ -54,7 +54,7 @@ class State(NamedTuple):
 class DynaQ(eqx.Module):
     """Q-learning with planning; Discrete or MultiDiscrete observations, Discrete actions."""
 
-    env: Any
+    env: World
     steps: int = param(100_000, "environment steps of the whole training", low=1)
     num_envs: int = param(4, "parallel worlds, all learning one table", low=1)
     num_steps: int = param(32, "steps per world and iteration", low=1)

@@ -22,7 +22,7 @@ from puzzlebox.algorithms.tabular.worlds import make_worlds, state_index
 from puzzlebox.fields import check_fields, param
 from puzzlebox.ops.bellman import policy_values
 from puzzlebox.ops.returns import discounted_returns
-from puzzlebox.types import Array, Key, Metrics, Policy
+from puzzlebox.types import Array, Key, Metrics, Policy, World
 
 
 class Steps(NamedTuple):
@@ -53,7 +53,7 @@ class MonteCarlo(eqx.Module):
 
     episode_members = ("worlds", "waiting", "visited", "episode")
 
-    env: Any
+    env: World
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)
     num_steps: int = param(32, "steps per world between two improvements of the policy", low=1)

@@ -18,7 +18,7 @@ from puzzlebox.algorithms.tabular.action_values import Values, check_table, choo
 from puzzlebox.algorithms.tabular.worlds import make_worlds, state_index
 from puzzlebox.fields import check_fields, param
 from puzzlebox.ops.value_losses import q_learning_target
-from puzzlebox.types import Array, Key, Metrics, Policy
+from puzzlebox.types import Array, Key, Metrics, Policy, World
 
 
 class State(NamedTuple):
@@ -31,7 +31,7 @@ class State(NamedTuple):
 class QLearning(eqx.Module):
     """Off-policy control with a table; Discrete or MultiDiscrete observations, Discrete actions."""
 
-    env: Any
+    env: World
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)
     num_steps: int = param(64, "steps per world and iteration", low=1)

@@ -19,7 +19,7 @@ from puzzlebox.algorithms.tabular.action_values import Values, check_table, choo
 from puzzlebox.algorithms.tabular.worlds import make_worlds, state_index
 from puzzlebox.fields import check_fields, param
 from puzzlebox.ops.value_losses import action_value, td_target
-from puzzlebox.types import Array, Key, Metrics, Policy
+from puzzlebox.types import Array, Key, Metrics, Policy, World
 
 
 class State(NamedTuple):
@@ -35,7 +35,7 @@ class Sarsa(eqx.Module):
 
     episode_members = ("worlds", "action")
 
-    env: Any
+    env: World
     steps: int = param(500_000, "environment steps of the whole training", low=1)
     num_envs: int = param(8, "parallel worlds, all learning one table", low=1)
     num_steps: int = param(64, "steps per world and iteration", low=1)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.errors import UsageError
-from puzzlebox.types import Game, Key, Position
+from puzzlebox.types import Game, Key, Position, State
 
 SHOWN = 24  # legal moves named in an error
 
 
-def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Position]:
+def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[State, Position]:
     """The position after moves such as ``"3,3,4"``, separated by commas or spaces.
 
     Raises UsageError for the first one that is not a move, is illegal, or comes after the end of the game.
@@ -32,7 +32,7 @@ def from_moves(game: Game, text: str, key: Key | None = None) -> tuple[Any, Posi
     return state, position
 
 
-def read_move(game: Game, state: Any, position: Position, text: str) -> int:
+def read_move(game: Game, state: State, position: Position, text: str) -> int:
     """The number of a legal move that a person wrote; raises UsageError, which names the legal moves, for any other."""
     if bool(position.terminated):
         raise UsageError(f"'{text}' comes after the end of the game")
@@ -42,7 +42,7 @@ def read_move(game: Game, state: Any, position: Position, text: str) -> int:
     return action
 
 
-def legal_moves(game: Game, state: Any, position: Position) -> list[str]:
+def legal_moves(game: Game, state: State, position: Position) -> list[str]:
     """The names of the legal moves, at most `SHOWN` of them, then …"""
     actions = np.flatnonzero(np.asarray(position.legal))
     names = [game.move_name(state, int(action)) for action in actions[:SHOWN]]
@@ -50,10 +50,10 @@ def legal_moves(game: Game, state: Any, position: Position) -> list[str]:
 
 
 @eqx.filter_jit
-def _reset(game: Game, key: Key) -> tuple[Any, Position]:
+def _reset(game: Game, key: Key) -> tuple[State, Position]:
     return game.reset(key)
 
 
 @eqx.filter_jit
-def _step(game: Game, state: Any, action: Any, key: Key) -> tuple[Any, Position]:
+def _step(game: Game, state: State, action: Any, key: Key) -> tuple[State, Position]:
     return game.step(state, action, key)

@@ -9,7 +9,7 @@ so that a sooner win and a later loss score more, and the best score is the best
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from puzzlebox.envs.games.connect_four import ConnectFour
 from puzzlebox.envs.games.stones import ILLEGAL
 from puzzlebox.envs.games.tic_tac_toe import TicTacToe
 from puzzlebox.errors import UsageError
-from puzzlebox.types import Named
+from puzzlebox.types import Game, Named, State
 
 SOLVED = "tic_tac_toe, connect_four"
 
@@ -31,7 +31,7 @@ class Solution(NamedTuple):
     best: np.ndarray  # bool [..., U], also wins soonest or loses latest
 
 
-def solve(game: Any, states: Any) -> Solution:
+def solve(game: Game, states: State) -> Solution:
     """Exact scores of all moves in one state, or in a batch of states of any shape. It runs on the host.
 
     Raises UsageError for a game without a perfect player here, and where Connect 4's solver is not installed.
@@ -49,7 +49,7 @@ def solve(game: Any, states: Any) -> Solution:
     raise UsageError(f"there is no perfect player of {name}; there is one of: {SOLVED}")
 
 
-def check_solvable(game: Any) -> None:
+def check_solvable(game: Game) -> None:
     """Raises the errors of `solve` before anything long begins."""
     solve(game, jax.jit(game.reset)(jax.random.key(0))[0])
 

@@ -6,7 +6,6 @@ The hero is a puzzle box on two feet: it leans with its speed and tumbles in the
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import ImageFont
 from puzzlebox.envs.drawing import DETAIL, Canvas, Colour
 from puzzlebox.envs.platformer.levels import NOWHERE, Level
 from puzzlebox.envs.platformer.physics import RADIUS, middle
-from puzzlebox.envs.platformer.state import enemies_at
+from puzzlebox.envs.platformer.state import PlatformerState, enemies_at
 
 WIDTH, HEIGHT, TILES = 360, 240, 15.0
 BOTTOM = -1.2
@@ -34,7 +33,7 @@ SHELL, SHELL_DARK, BOX, BOX_LIGHT, BOX_DARK = (
 INK: Colour = (24, 26, 40)
 
 
-def draw(level: Level, state: Any) -> np.ndarray:
+def draw(level: Level, state: PlatformerState) -> np.ndarray:
     """The picture of a state whose leaves are NumPy arrays, uint8 [240, 360, 3]."""
     # The camera follows the body; then from the back to the front.
     left = float(np.clip(state.body.x - 0.42 * TILES, 0, max(float(level.width) - TILES, 0)))
@@ -110,7 +109,7 @@ def _goal(canvas: Canvas, x: float, y: float, reached: bool) -> None:
     canvas.circle((x, y + 3.05), 0.16, GOLD)
 
 
-def _enemies(canvas: Canvas, level: Level, state: Any) -> None:
+def _enemies(canvas: Canvas, level: Level, state: PlatformerState) -> None:
     xs, ys, headings = (np.asarray(values) for values in jax.tree.map(np.asarray, enemies_at(level, state.time)))
     for i in np.flatnonzero((level.enemies[:, 2] > NOWHERE) & ~state.beaten):
         x, y, way = float(xs[i]), float(ys[i]), float(headings[i])
@@ -123,7 +122,7 @@ def _enemies(canvas: Canvas, level: Level, state: Any) -> None:
         canvas.circle((x + 0.25 * way, y + 0.52), 0.06, INK)
 
 
-def _hero(canvas: Canvas, level: Level, state: Any) -> None:
+def _hero(canvas: Canvas, level: Level, state: PlatformerState) -> None:
     body = state.body
     if int(state.safe) % 4 >= 2:
         return  # after a hit it flickers
@@ -151,13 +150,13 @@ def _hero(canvas: Canvas, level: Level, state: Any) -> None:
         canvas.circle(_turned((x, y), angle, (facing * (offset + 0.04), 0.02)), 0.055, INK)
 
 
-def _counters(canvas: Canvas, state: Any) -> None:
+def _counters(canvas: Canvas, state: PlatformerState) -> None:
     """Rings and lives, above on the left."""
     font = ImageFont.load_default(15 * DETAIL)
     unit = TILES / WIDTH
     top = canvas.bottom + HEIGHT * unit
     _ring(canvas, (canvas.left + 16 * unit, top - 16 * unit), 0.3)
-    for text, x in ((f"{int(state.rings)}", 28), (f"{int(max(state.lives, 0))}", 78)):
+    for text, x in ((f"{int(state.rings)}", 28), (f"{max(int(state.lives), 0)}", 78)):
         for shift, colour in ((1, "white"), (0, INK)):
             canvas.draw.text(((x + shift) * DETAIL, (7 + shift) * DETAIL), text, fill=colour, font=font)
     centre = canvas.left + 66 * unit, top - 16 * unit

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import PurePath
-from typing import Any
 
 from puzzlebox.envs.options import configure, read_options
 from puzzlebox.errors import UsageError, unknown
+from puzzlebox.types import Task
 
 # name -> "module:class" inside puzzlebox.envs.text, imported only when asked for
 TASKS = {
@@ -30,7 +30,7 @@ def is_data_file(name: str) -> bool:
     return PurePath(name.partition(",")[0]).suffix in DATA_FILES
 
 
-def make_task(name: str) -> Any:
+def make_task(name: str) -> Task:
     """The task called ``name``, options after commas: ``lipogram,letter=a,partial=0.2``.
 
     Raises UsageError for an unknown name (with the nearest ones), an unknown option, or a file of rows.

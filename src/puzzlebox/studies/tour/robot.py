@@ -103,7 +103,7 @@ def _pictures(folder: Path, worlds: dict[float, str]) -> dict[float, list[Pictur
     """Policy and values of each world."""
     drawn = {}
     for slip, name in worlds.items():
-        world = make(name)
+        world: Any = make(name)
         solution = value_iteration(world.mdp(), 1.0)
         kind = f"slip {slip:g}" if slip else "sure moves"
         policy = grid_pictures.policy_picture(world.layout, solution.q_values, f"Best policy, {kind}")

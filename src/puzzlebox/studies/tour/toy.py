@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from puzzlebox.algorithms.tabular.exact import check_policy
@@ -18,7 +20,7 @@ STEP_REWARDS = (-2.0, -0.1)
 def toy(context: Context) -> Chapter:
     """Solves ``grid/toy`` with −2 and with −0.1 per step, and holds each policy against the other world."""
     names = [f"grid/toy,step_reward={reward:g}" for reward in STEP_REWARDS]
-    worlds = [make(name) for name in names]
+    worlds: list[Any] = [make(name) for name in names]
     solutions = [value_iteration(world.mdp(), 1.0) for world in worlds]
     layout = worlds[0].layout
     free = free_cells(layout.rows)
