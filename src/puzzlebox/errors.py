@@ -19,6 +19,12 @@ class UsageError(PuzzleboxError, ValueError):
     exit_code = 2
 
 
+class Interrupted(PuzzleboxError):
+    """Ctrl-C while training: everything is saved, and the message says how to go on."""
+
+    exit_code = 130
+
+
 MOST, MOST_NEAR = 60, 8  # names in an error
 
 

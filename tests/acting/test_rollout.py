@@ -13,7 +13,7 @@ from puzzlebox.envs import make
 from puzzlebox.envs.check import check_environment
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import PuzzleboxError
-from puzzlebox.evaluation.evaluate import measured, play_episodes
+from puzzlebox.evaluation.world_evaluation import measured, play_episodes
 from puzzlebox.runs.agents import Agents
 from puzzlebox.types import Timestep
 

@@ -8,8 +8,7 @@ import pytest
 
 from puzzlebox.cli import main
 from puzzlebox.errors import UsageError
-from puzzlebox.runs import memory
-from puzzlebox.training import preflight
+from puzzlebox.runs import memory, preflight
 
 KEY = jax.random.key(0)
 
@@ -37,12 +36,11 @@ def test_a_program_that_cannot_fit_is_refused(monkeypatch):
 def test_what_the_agents_hold_is_counted_by_hand(monkeypatch):
     """15 numbers of 4 bytes and 3 random keys of 8."""
     shapes = {"weights": jax.ShapeDtypeStruct((3, 5), np.float32), "keys": jax.random.split(KEY, 3)}
-    agents = SimpleNamespace(shapes=lambda: shapes, num_agents=3)
     monkeypatch.setattr(memory, "available", lambda device=None: (84, "this machine"))
-    memory.check_state(agents)
+    memory.check_state(shapes, 3)
     monkeypatch.setattr(memory, "available", lambda device=None: (83, "this machine"))
     with pytest.raises(UsageError, match=r"of 3 agents take 84 bytes, and this machine has 83 bytes; try fewer"):
-        memory.check_state(agents)
+        memory.check_state(shapes, 3)
 
 
 @pytest.mark.parametrize(

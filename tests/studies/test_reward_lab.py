@@ -12,7 +12,7 @@ import pytest
 from puzzlebox.cli import main
 from puzzlebox.envs.six_terms import TERMS, Weights
 from puzzlebox.errors import UsageError
-from puzzlebox.evaluation.evaluate import Played
+from puzzlebox.evaluation.world_evaluation import Played
 from puzzlebox.runs.build import build
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run

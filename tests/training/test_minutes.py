@@ -6,7 +6,7 @@ import pytest
 
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.directory import Run
-from puzzlebox.training import train
+from puzzlebox.training import pace, train
 
 
 def test_it_stops_in_time_and_is_then_finished(tmp_path):
@@ -30,9 +30,14 @@ def test_steps_that_end_first_end_it(tmp_path):
 
 def test_the_pace():
     """1,000 steps took 2 seconds: of 100 s a point takes 1 s, at the end no more than what is left."""
-    assert train.paced(1_000, 2.0, 100.0, 2.0) == 500
-    assert train.paced(1_000, 2.0, 100.0, 99.5) == 250
-    assert train.paced(0, 0.0, 100.0, 0.0) == 0
+    assert pace.paced(1_000, 2.0, 100.0, 2.0) == 500
+    assert pace.paced(1_000, 2.0, 100.0, 99.5) == 250
+    assert pace.paced(0, 0.0, 100.0, 0.0) == 0
+
+
+def test_time_for_people():
+    assert pace.duration(4.0, 2, 30) == "2 s per step, about 60 s left"
+    assert pace.duration(4.0, 2, 600) == "2 s per step, about 20 min left"
 
 
 @pytest.mark.parametrize("minutes", [0, -1, math.inf, math.nan])

@@ -2,6 +2,7 @@
 simulators."""
 
 import dataclasses
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ from puzzlebox.envs.host import HostVector, simulation, tell
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.runs import build
 from puzzlebox.runs.directory import Run
-from puzzlebox.training.train import train
+from puzzlebox.training.train import resume, train
 
 SHORT = {"steps": 64, "num_envs": 2, "num_steps": 16, "episodes": 2, "quiet": True}
 
@@ -80,6 +81,20 @@ def test_one_run_after_the_other_sees_nothing_of_it(lamp, tmp_path):
     assert pure["notes"] == after["notes"] == [] and pure["return_mean"] == after["return_mean"]
     again = train("q_learning", "lamp", run=tmp_path / "again", **SHORT)
     assert again["notes"] == [f"the lamp flickered ({lamp.lamps.resets}×)"] and not lamp.lamps.open
+
+
+def test_a_resumed_run_starts_its_simulators_again_and_says_so(lamp, tmp_path):
+    train("q_learning", "lamp", run=tmp_path / "run", **SHORT)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    (tmp_path / "run/config.json").write_text(json.dumps(config | {"steps": 128}))  # as if it had been stopped
+    figures = resume(tmp_path / "run", quiet=True)
+    assert figures["steps"] == 128 and not lamp.lamps.open
+    assert figures["notes"][0] == (
+        "lamp runs in a simulator whose inner state cannot be saved; it was started again: all worlds start new "
+        "episodes at step 64; networks, optimiser, replay and random numbers continue"
+    )
+    assert len(figures["notes"]) == 2 and "flickered" in figures["notes"][1]
+    assert resume(tmp_path / "run", quiet=True)["notes"][0].startswith("the lamp flickered")  # finished: evaluated only
 
 
 def test_runs_in_pure_worlds_may_go_on_at_the_same_time(tmp_path):

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from puzzlebox.types import Algorithm, Array, Key, Policy, Simulated, State
+from puzzlebox.runs import memory
+from puzzlebox.types import Advance, Algorithm, Array, Key, Policy, RemembersEpisodes, Simulated, State, Tell
 
 AGENTS = PartitionSpec("agents")
 
@@ -30,7 +31,7 @@ def agents_mesh(num_agents: int) -> Mesh:
 
 
 class Agents:
-    """The compiled programs of one run.
+    """The compiled programs of one run; a `Trainee`.
 
     ``algorithm`` is the agent with the values all share; ``swept`` maps a hyper-parameter's name to its ``[A]`` values.
     ``replace(algorithm, **values)`` gives one agent its own values.
@@ -64,17 +65,39 @@ class Agents:
         """One key per agent: agent i of a run is the agent that its seed alone would give."""
         return jax.vmap(jax.random.key)(jnp.asarray(self.seeds, jnp.uint32))
 
-    @property
-    def asks_a_person(self) -> bool:
-        return False
+    asks_a_person = slow = False
+
+    def check(self) -> None:
+        """Raises UsageError where what the agents hold while they train cannot fit into memory."""
+        memory.check_state(self.shapes(), self.num_agents)
+
+    def notes(self) -> list[str]:
+        return []
 
     def start(self) -> State:
         """The state of all agents before training, leaves ``[A, ...]``."""
         return self.init(self.swept, self.keys)
 
-    def compile(self, state: State) -> Callable:
-        """`advance` as a compiled program."""
-        return self.advance.lower(self.swept, state, np.int32(1)).compile()
+    def compile(self, state: State, tell: Tell | None = None) -> Advance:
+        """`advance` as a compiled program; raises UsageError where it needs more memory than there is.
+
+        Nobody is told how much it needs: worlds and small networks take little beside what `check` counts.
+        """
+        program = self.advance.lower(self.swept, state, np.int32(1)).compile()
+        memory.fits(program, devices=self.mesh.size)
+        return program
+
+    def resumed(self, state: State, steps: int) -> tuple[State, str]:
+        """``state`` as training goes on with it: all worlds begin new episodes where they were in a simulator."""
+        if not isinstance(self.algorithm.env, Simulated):
+            return state, ""
+        fresh = self.init(self.swept, jax.vmap(lambda key: jax.random.fold_in(key, steps))(self.keys))
+        unfinished = self.algorithm.episode_members if isinstance(self.algorithm, RemembersEpisodes) else ("worlds",)
+        note = (
+            "runs in a simulator whose inner state cannot be saved; it was started again: all worlds start new "
+            f"episodes at step {steps}; networks, optimiser, replay and random numbers continue"
+        )
+        return state._replace(**{name: getattr(fresh, name) for name in unfinished}), note
 
     def shapes(self) -> State:
         """Shapes and types of the state, without computing it."""

@@ -1,12 +1,13 @@
 """Several agents of a language algorithm: one after the other on one device, side by side on several.
 
 Their steps call Python (verifiers, tokenizers), so they are no `vmap` axis as in `agents`; what is compiled is compiled
-once for all of them. Everything else about a run is the same, because this has the same methods as `Agents`.
+once for all of them. Everything else about a run is the same, because both are a `Trainee`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,13 +16,17 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from puzzlebox.types import State
+from puzzlebox.data.text_worlds import skipped
+from puzzlebox.runs import preflight
+from puzzlebox.types import Advance, LanguageAlgorithm, State, Tell
 
 
 class LanguageAgents:
     """``algorithm`` with one state per seed; the whole run's state is the tuple of them."""
 
-    def __init__(self, algorithm: Any, seeds: list[int]):
+    slow = True
+
+    def __init__(self, algorithm: LanguageAlgorithm, seeds: list[int]):
         self.algorithm = algorithm
         self.seeds = seeds
         self.swept: dict[str, Any] = {}
@@ -29,16 +34,29 @@ class LanguageAgents:
         devices = jax.devices()[: self.num_agents]
         self.members = [self._on(devices[i % len(devices)]) for i in range(self.num_agents)]
 
-    def _on(self, device: jax.Device) -> tuple[Any, jax.Device]:
+    def _on(self, device: jax.Device) -> tuple[LanguageAlgorithm, jax.Device]:
         """The algorithm with its model on ``device``."""
-        arrays, rest = eqx.partition(self.algorithm.start, eqx.is_array)
+        algorithm: Any = self.algorithm
+        arrays, rest = eqx.partition(algorithm.start, eqx.is_array)
         start = eqx.combine(jax.device_put(arrays, device), rest)
-        return dataclasses.replace(self.algorithm, start=start), device
+        return dataclasses.replace(algorithm, start=start), device
 
     @property
     def asks_a_person(self) -> bool:
         """Whether somebody at the terminal judges, who can answer one agent at a time and needs the screen."""
         return self.algorithm.asks_a_person
+
+    def check(self) -> None:
+        """Raises UsageError for too much memory, for rows that cannot be learned from, and for nobody to ask."""
+        self._memory()
+        self.algorithm.check_rows()
+
+    def notes(self) -> list[str]:
+        """Rows of the file that are left out; how many parameters train, and what that takes."""
+        return [*skipped(self.algorithm.env).get("notes", []), self._memory()]
+
+    def _memory(self) -> str:
+        return preflight.check(self.algorithm, self.shapes()[0], self.num_agents)
 
     def start(self) -> State:
         return tuple(self._each(lambda i, algorithm: algorithm.init(jax.random.key(self.seeds[i]))))
@@ -47,8 +65,14 @@ class LanguageAgents:
         one = eqx.filter_eval_shape(self.algorithm.init, jax.random.key(0))
         return (one,) * self.num_agents
 
-    def compile(self, state: State) -> Callable:
-        """Parts compile when they are first used."""
+    def resumed(self, state: State, steps: int) -> tuple[State, str]:
+        return state, ""
+
+    def compile(self, state: State, tell: Tell | None = None) -> Advance:
+        """Parts compile when they are first used; ``tell`` hears at the first update what it takes."""
+        if tell is not None:
+            algorithm, device = self.members[0]
+            algorithm.listener.tell = functools.partial(preflight.check_update, device=device, tell=tell)
         return self.advance
 
     def advance(self, swept: dict, state: State, iterations: int) -> tuple[State, dict[str, np.ndarray]]:

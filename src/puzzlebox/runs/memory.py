@@ -9,18 +9,18 @@ from typing import Any
 import jax
 
 from puzzlebox.errors import UsageError
-from puzzlebox.runs.agents import Agents
+from puzzlebox.types import State
 
 CGROUP = Path("/sys/fs/cgroup")
 WAY_OUT = "fewer --seeds, or smaller numbers where they multiply: --num-envs, --num-steps, --batch-size, --capacity"
 
 
-def check_state(agents: Agents) -> None:
-    """Raises UsageError where what the agents hold while they train cannot fit: networks, worlds, replay memory."""
-    leaves = [math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(agents.shapes())]
+def check_state(shapes: State, num_agents: int) -> None:
+    """Raises UsageError where the state of all agents cannot fit: networks, worlds, replay memory."""
+    leaves = [math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)]
     most, where = available()
     if most is not None and sum(leaves) > most:
-        whose = "the agent" if agents.num_agents == 1 else f"{agents.num_agents} agents"
+        whose = "the agent" if num_agents == 1 else f"{num_agents} agents"
         raise UsageError(
             f"networks, worlds and memory of {whose} take {size(sum(leaves))}, and {where} has "
             f"{size(most)}; try {WAY_OUT}"

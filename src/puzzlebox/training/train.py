@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,34 +12,25 @@ import jax
 import numpy as np
 
 from puzzlebox.algorithms import of_language
-from puzzlebox.data.text_worlds import skipped, skipping_bad
+from puzzlebox.data.text_worlds import skipping_bad
 from puzzlebox.envs.host import Simulation, simulation
-from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.errors import Interrupted, UsageError
 from puzzlebox.evaluation.evaluate import evaluate_agents
 from puzzlebox.pictures.plots import plot_run
-from puzzlebox.runs import checkpoint, memory, protocol
-from puzzlebox.runs.agents import Agents
+from puzzlebox.runs import checkpoint, protocol
 from puzzlebox.runs.build import build
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run, check_free, write_json
 from puzzlebox.runs.interrupt import interruptible
-from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
-from puzzlebox.training import preflight
-from puzzlebox.types import RemembersEpisodes, Simulated, State
+from puzzlebox.training.pace import Pace
+from puzzlebox.types import Advance, State, Trainee
 
-POINTS = 100  # logged points per run, about
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
-MOST_SEEDS, MOST_STEPS = 1_000_000, 2**31 - 1
-
-
-class Interrupted(PuzzleboxError):
-    """Ctrl-C: everything is saved."""
-
-    exit_code = 130
+BEGINNING = {"steps": 0, "seconds": 0.0}  # the progress of a run that has none
 
 
 def train(
@@ -75,20 +67,16 @@ def train(
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     path = Path(run) if run is not None else default_path(algorithm, env)
     check_free(path)
-    agents = build(config)
+    agents: Trainee = build(config)
     network_of_start(agents.algorithm, env)
-    if isinstance(agents, LanguageAgents):
-        preflight.check(agents)
-        agents.algorithm.check_rows()
-    else:
-        memory.check_state(agents)
+    agents.check()
     world = agents.algorithm.env
     record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
     record |= {"episodes": episodes or protocol.default_episodes(world)}
     with simulation(world) as simulators:
         opened = Run.create(path, config | record)
         try:
-            return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet, simulators)
+            return _train(opened, agents, None, BEGINNING, [], simulators, checkpoint_every, quiet)
         except UsageError:
             opened.discard()
             raise
@@ -98,21 +86,17 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
     """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
     opened = Run.open(run)
     backend.prepare(language=of_language(opened.config.get("algorithm", "")))
-    agents = build(opened.config)
+    agents: Trainee = build(opened.config)
     with simulation(agents.algorithm.env) as simulators:
         if not checkpoint.list_checkpoints(opened.checkpoints):
             opened.cut_metrics(0)
-            return _train(opened, agents, None, {"steps": 0, "seconds": 0.0}, checkpoint_every, quiet, simulators)
+            return _train(opened, agents, None, BEGINNING, [], simulators, checkpoint_every, quiet)
         state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
         opened.cut_metrics(progress["steps"])
-        if is_host(agents.algorithm.env) and progress["steps"] < opened.config["steps"]:
-            state = restart_worlds(agents, state, progress["steps"])
-            notes.append(
-                f"{opened.config['env']} runs in a simulator whose inner state cannot be saved; it was started again: "
-                f"all worlds start new episodes at step {progress['steps']}; "
-                "networks, optimiser, replay and random numbers continue"
-            )
-        return _train(opened, agents, state, progress, checkpoint_every, quiet, simulators, notes)
+        if progress["steps"] < opened.config["steps"]:
+            state, lost = agents.resumed(state, progress["steps"])
+            notes += [f"{opened.config['env']} {lost}"] if lost else []
+        return _train(opened, agents, state, progress, notes, simulators, checkpoint_every, quiet)
 
 
 def default_path(algorithm: str, env: str) -> Path:
@@ -120,109 +104,108 @@ def default_path(algorithm: str, env: str) -> Path:
     return Path("runs") / f"{algorithm}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def is_host(env: Any) -> bool:
-    """Whether the world is a simulator outside the compiled program."""
-    return isinstance(env, Simulated)
-
-
-def restart_worlds(agents: Agents, state: State, steps: int) -> State:
-    """``state`` with all worlds, and what an algorithm remembers of unfinished episodes, as at a fresh start."""
-    fresh = agents.init(agents.swept, jax.vmap(lambda key: jax.random.fold_in(key, steps))(agents.keys))
-    algorithm = agents.algorithm
-    members = algorithm.episode_members if isinstance(algorithm, RemembersEpisodes) else ("worlds",)
-    return state._replace(**{name: getattr(fresh, name) for name in members})
-
-
 def _train(
     run: Run,
-    agents: Any,
+    agents: Trainee,
     state: State | None,
     progress: dict[str, Any],
+    notes: list[str],
+    simulators: Simulation,
     checkpoint_every: float,
     quiet: bool,
-    simulators: Simulation,
-    notes: list[str] | None = None,
 ) -> dict[str, Any]:
+    """Trains from ``state`` (None: from the start) to the end, evaluates, and returns the figures.
+
+    ``notes`` are what resuming had to say; ``simulators`` tell what went wrong in them meanwhile.
+    """
     config = run.config
-    total_steps, iteration_steps = config["steps"], agents.algorithm.iteration_steps
-    iterations_per_point = max(1, total_steps // iteration_steps // POINTS)
-    if agents.asks_a_person:  # a person's answers are kept as soon as they are learned
-        iterations_per_point, checkpoint_every = 1, 0.0
+    pace = Pace(config, agents, progress)
+    saver = Saver(run, 0.0 if agents.asks_a_person else checkpoint_every)
     title = f"{config['algorithm']} on {config['env']}"
     with (
-        TrainingProgress(title, total_steps, agents.num_agents, quiet, live=not agents.asks_a_person) as bar,
+        TrainingProgress(title, pace.total_steps, agents.num_agents, quiet, live=not agents.asks_a_person) as bar,
         interruptible() as interrupted,
-        simulation(agents.algorithm.env),
+        simulation(agents.algorithm.env),  # whose worlds are closed before those of the evaluation are made
     ):
-        for note in notes or []:
+        for note in [*notes, *agents.notes()]:
             bar.note(note)
-        if isinstance(agents, LanguageAgents):
-            for note in skipped(agents.algorithm.env).get("notes", []):
-                bar.note(note)
-            bar.note(preflight.check(agents))
-            preflight.measure_first_update(agents, bar.note)
         began = time.perf_counter()
         if state is None:
             state = started(agents.algorithm, config["env"], agents.start())
-        advance = agents.compile(state)
-        if isinstance(agents, Agents):
-            memory.fits(advance, devices=agents.mesh.size)
+        advance = agents.compile(state, bar.note)
         jax.block_until_ready(state)
         compile_seconds = time.perf_counter() - began
-        steps, seconds_before = progress["steps"], progress["seconds"]
-        began = saved = time.perf_counter()
-        first_steps = steps
-        seconds = seconds_before
-        points: list[tuple[int, float]] = []  # the first contains compiling
-        limit = math.inf if config.get("minutes") is None else 60 * config["minutes"]
-        while steps < total_steps and seconds < limit:
-            if limit < math.inf:
-                taken = seconds - seconds_before  # for the first point one iteration, which tells how long they take
-                iterations_per_point = paced(steps - first_steps, taken, limit, seconds) // iteration_steps or 1
-            iterations = min(iterations_per_point, (total_steps - steps) // iteration_steps)
-            try:
-                state, metrics = advance(agents.swept, state, np.int32(iterations))
-            except KeyboardInterrupt:
-                way_on = f"continue from the last checkpoint with: puzzlebox resume {run.path}"
-                raise Interrupted(f"stopped at step {steps}; {way_on}") from None
-            steps += iterations * iteration_steps
-            row = {name: [shortest(v) for v in values] for name, values in jax.device_get(metrics).items()}
-            elapsed = time.perf_counter() - began
-            seconds = seconds_before + elapsed
-            run.append_metrics({"steps": steps, "seconds": round(seconds, 3)} | row)
-            points.append((steps, elapsed))
-            if isinstance(agents, LanguageAgents) and len(points) == 3:
-                bar.note(preflight.duration(elapsed - points[0][1], steps - points[0][0], total_steps - steps))
-            share = None if limit == math.inf else min(1.0, seconds / limit)
-            bar.update(steps, (steps - first_steps) * agents.num_agents / elapsed, row, share)
-            finished = steps >= total_steps or seconds >= limit
-            if time.perf_counter() - saved > checkpoint_every or finished or interrupted.is_set():
-                began_saving = time.perf_counter()
-                checkpoint.save(run.checkpoints, steps, state, {"steps": steps, "seconds": seconds})
-                saved = time.perf_counter()
-                checkpoint_every = max(checkpoint_every, 10 * (saved - began_saving))  # at most a tenth of the time
-            if interrupted.is_set() and not finished:
-                raise Interrupted(f"stopped at step {steps}, all saved; continue with: puzzlebox resume {run.path}")
-    if steps < total_steps:
-        notes = [*(notes or []), f"stopped after {seconds / 60:.1f} minutes of training, at step {steps}"]
-    figures = evaluate_agents(run, agents, state, steps, episodes=config["episodes"], seed=config["seed"])
+        state = _loop(run, agents, advance, state, pace, saver, bar, interrupted)
+    if pace.steps < pace.total_steps:
+        notes = [*notes, f"stopped after {pace.seconds / 60:.1f} minutes of training, at step {pace.steps}"]
+    figures = evaluate_agents(run, agents, state, pace.steps, episodes=config["episodes"], seed=config["seed"])
     figures |= {
-        "seconds": round(seconds, 3),
+        "seconds": round(pace.seconds, 3),
         "compile_seconds": round(compile_seconds, 3),
-        "steps_per_second": round(steps * agents.num_agents / seconds, 1) if seconds else None,
-        "notes": [*(notes or []), *simulators.told(), *figures.get("notes", [])],
+        "steps_per_second": round(pace.steps * agents.num_agents / pace.seconds, 1) if pace.seconds else None,
+        "notes": [*notes, *simulators.told(), *figures.get("notes", [])],
     }
     write_json(run.path / "summary.json", figures)
     plot_run(run.path)
     return figures
 
 
-def paced(steps: int, seconds: float, limit: float, gone: float) -> int:
-    """How many steps the next point takes, so that about `POINTS` points fill ``limit`` seconds and none overshoots it.
+def _loop(
+    run: Run,
+    agents: Trainee,
+    advance: Advance,
+    state: State,
+    pace: Pace,
+    saver: Saver,
+    bar: TrainingProgress,
+    interrupted: threading.Event,
+) -> State:
+    """Advances to the end point by point: each is a row of metrics, a look at the bar, and perhaps a checkpoint."""
+    pace.begin()
+    saver.begin()
+    while not pace.finished:
+        iterations = pace.iterations()
 
-    ``steps`` were taken in ``seconds``; ``gone`` seconds of the limit are over. 0 as long as nothing was measured.
-    """
-    return int(steps / seconds * max(min(limit / POINTS, limit - gone), 0)) if steps else 0
+        # learn
+        try:
+            state, metrics = advance(agents.swept, state, np.int32(iterations))
+        except KeyboardInterrupt:
+            way_on = f"continue from the last checkpoint with: puzzlebox resume {run.path}"
+            raise Interrupted(f"stopped at step {pace.steps}; {way_on}") from None
+
+        # log and show
+        row = {name: [shortest(v) for v in values] for name, values in jax.device_get(metrics).items()}
+        pace.took(iterations)
+        run.append_metrics({"steps": pace.steps, "seconds": round(pace.seconds, 3)} | row)
+        if agents.slow and len(pace.points) == 3:
+            bar.note(pace.duration())
+        bar.update(pace.steps, pace.steps_per_second(agents.num_agents), row, pace.share)
+
+        # save
+        if saver.is_due() or pace.finished or interrupted.is_set():
+            saver.save(state, pace)
+        if interrupted.is_set() and not pace.finished:
+            raise Interrupted(f"stopped at step {pace.steps}, all saved; continue with: puzzlebox resume {run.path}")
+    return state
+
+
+class Saver:
+    """Writes checkpoints, seldom enough that they take at most a tenth of the time."""
+
+    def __init__(self, run: Run, every: float):
+        self.folder, self.every = run.checkpoints, every
+
+    def begin(self) -> None:
+        self.saved = time.perf_counter()
+
+    def is_due(self) -> bool:
+        return time.perf_counter() - self.saved > self.every
+
+    def save(self, state: State, pace: Pace) -> None:
+        began = time.perf_counter()
+        checkpoint.save(self.folder, pace.steps, state, {"steps": pace.steps, "seconds": pace.seconds})
+        self.saved = time.perf_counter()
+        self.every = max(self.every, 10 * (self.saved - began))
 
 
 def shortest(x: np.float32) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 
 from puzzlebox.algorithms.presets import preset
 from puzzlebox.envs.six_terms import TERMS, Weights
-from puzzlebox.evaluation.evaluate import Played, play_episodes
+from puzzlebox.evaluation.world_evaluation import Played, play_episodes
 from puzzlebox.pictures.page import Check
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents

@@ -16,12 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.errors import Interrupted, PuzzleboxError, UsageError
 from puzzlebox.pictures.page import Section, Tile, holds, write_page
 from puzzlebox.runs.directory import write_json, writing
 from puzzlebox.scale import backend
 from puzzlebox.studies.tour.chapter import Chapter, Context
-from puzzlebox.training.train import Interrupted
 
 # name of the function -> (its module in this folder, the chapter's title)
 CHAPTERS = {

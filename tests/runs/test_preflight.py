@@ -9,9 +9,9 @@ import pytest
 
 from puzzlebox.data.packing import Written
 from puzzlebox.errors import UsageError
+from puzzlebox.runs import preflight
 from puzzlebox.runs.build import build
 from puzzlebox.runs.configure import configure
-from puzzlebox.training import preflight
 from puzzlebox.training.train import train
 
 USER = {"role": "user", "content": "2+2?"}
@@ -27,34 +27,37 @@ def agents(seeds=1, **options):
     return build(configure("sft", "tiny", seeds, 0, {"model": TINY, "batch_size": 4, **options}))
 
 
+def parameters(agents):
+    return preflight.parameters(agents.algorithm, agents.shapes()[0])
+
+
 def test_parameters_by_hand():
-    total, trained = preflight.parameters(agents())
+    total, trained = parameters(agents())
     assert total == trained
     assert total in (EMBEDDING + ATTENTION + MLP + NORMS, 2 * EMBEDDING + ATTENTION + MLP + NORMS)  # tied or not
-    assert preflight.parameters(agents(lora_rank=2, lora_targets="query"))[1] == 2 * (16 + 16)
+    assert parameters(agents(lora_rank=2, lora_targets="query"))[1] == 2 * (16 + 16)
 
 
 def test_weights_gradients_and_adam_must_fit(monkeypatch):
-    total, _ = preflight.parameters(agents())
+    total, _ = parameters(agents())
     monkeypatch.setattr(preflight, "available", lambda device=None: (2 * 16 * total, "this machine"))
-    assert f"{total:,} parameters, all of them train" in preflight.check(agents(seeds=2))
+    assert f"{total:,} parameters, all of them train" in agents(seeds=2).notes()[-1]
     monkeypatch.setattr(preflight, "available", lambda device=None: (2 * 16 * total - 1, "this machine"))
     with pytest.raises(UsageError, match=r"2 agents takes about .* --lora-rank 16"):
-        preflight.check(agents(seeds=2))
+        agents(seeds=2).check()
 
 
 def test_without_a_terminal_nobody_can_be_asked(monkeypatch):
     asking = build(configure("online_dpo", "tiny", 1, 0, {"model": TINY, "human": True}))
     monkeypatch.setattr("sys.stdin", io.StringIO("a"))
     with pytest.raises(UsageError, match="no terminal is there to ask in"):
-        preflight.check(asking)
+        asking.check()
 
 
 def test_the_first_update_is_measured_and_changes_nothing():
     told: list[str] = []
     plain, measured = agents(), agents()
-    preflight.measure_first_update(measured, told.append)
-    runs = [a.advance({}, a.start(), 2) for a in (plain, measured)]
+    runs = [a.compile(None, tell)({}, a.start(), 2) for a, tell in ((plain, None), (measured, told.append))]
     assert len(told) == 1 and "from the compiled program" in told[0]
     for a, b in zip(*(jax.tree.leaves(state[0].params) for state, _ in runs), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -64,7 +67,7 @@ def test_the_update_inside_a_round_of_star_is_measured():
     told: list[str] = []
     options = {"model": TINY, "batch_size": 2}
     plain, measured = (build(configure("star", "tiny", 1, 0, options)) for _ in range(2))
-    preflight.measure_first_update(measured, told.append)
+    measured.compile(None, told.append)
     text = Written([61, 97, 257], [False, True, True])
     learned = [a.members[0][0]._fine_tune(a.start()[0], [text] * 2, 3)[0] for a in (plain, measured)]
     assert len(told) == 1 and "from the compiled program" in told[0]
@@ -118,8 +121,3 @@ def test_a_row_that_cannot_be_used_is_named_before_anything_is_made(tmp_path, al
     with pytest.raises(UsageError, match=message):
         train(name, task, model=TINY, run=tmp_path / "run", quiet=True, **options)
     assert not (tmp_path / "run").exists()
-
-
-def test_time():
-    assert preflight.duration(4.0, 2, 30) == "2 s per step, about 60 s left"
-    assert preflight.duration(4.0, 2, 600) == "2 s per step, about 20 min left"
