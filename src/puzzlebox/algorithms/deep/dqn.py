@@ -43,7 +43,7 @@ from puzzlebox.ops.value_losses import (
     q_learning_target,
     squared_error,
 )
-from puzzlebox.types import Array, Key, Metrics, Policy
+from puzzlebox.types import Array, Key, Metrics, Policy, Stacked
 
 
 class State(NamedTuple):
@@ -110,7 +110,8 @@ class DQN(eqx.Module):
     @property
     def _experience(self) -> Experience:
         space = self.env.observation_space
-        stack = getattr(self.env, "frame_stack", 1) if is_picture(space) and space.dtype == np.uint8 else 0
+        frames = self.env.frame_stack if isinstance(self.env, Stacked) else 1
+        stack = frames if is_picture(space) and space.dtype == np.uint8 else 0
         blocks = max(min(self.capacity, self.steps) // self.iteration_steps, 1)  # of an iteration: none wraps around
         return Experience(blocks * self.num_steps, self.num_envs, self.n_step, stack, self.prioritised)
 
