@@ -163,8 +163,8 @@ def test_actions_of_any_shape_and_type_are_drawn_as_they_were_taken(action, stac
     for begin in range(0, 28, BLOCK):
         trajectory, first = block(worlds, begin)
         past = experience.add(past, trajectory._replace(action=jnp.asarray(taken[begin : begin + BLOCK])), first)
-    lots = experience.lots(past, jax.random.key(0), (1, 200))
-    place, sample = experience.draw(past, lots[0], 200, DISCOUNT, 0.0)
+    draws = experience.prepare_draws(past, jax.random.key(0), (1, 200))
+    place, sample = experience.draw(past, draws[0], 200, DISCOUNT, 0.0)
     assert sample.action.dtype == taken.dtype
     newest = {t % ROWS: t for t in time}
     for i, (row, world) in enumerate(zip(*np.divmod(place, WORLDS), strict=True)):

@@ -31,12 +31,12 @@ def test_noise_has_the_papers_size_and_rank():
     q = QNetwork(SPACE, (64,), 2, key=KEY, noise=0.5)
     np.testing.assert_allclose(q.deviation.weights[0], 0.5 / np.sqrt(3), rtol=1e-6)
     np.testing.assert_allclose(q.deviation.biases[1], 0.5 / np.sqrt(64), rtol=1e-6)
-    drawn = q.drawn(jax.random.key(1))
+    drawn = q.with_noise(jax.random.key(1))
     change = np.asarray(drawn.net.weights[1] - q.net.weights[1])
     assert np.linalg.matrix_rank(change, tol=1e-5) == 1
     bias = np.asarray(drawn.net.biases[1] - q.net.biases[1])
     np.testing.assert_allclose(change[5] / change[5][0], bias / bias[0], rtol=1e-3)  # the same f(ε_out)
-    many = jax.jit(jax.vmap(lambda key: q.drawn(key).net.weights[1]))(jax.random.split(KEY, 300))
+    many = jax.jit(jax.vmap(lambda key: q.with_noise(key).net.weights[1]))(jax.random.split(KEY, 300))
     size = np.square(many - q.net.weights[1]).mean()
     # E f(ε)² = E|ε| = √(2/π), so a weight's change has variance σ² 2/π
     np.testing.assert_allclose(size, 0.25 / 64 * 2 / np.pi, rtol=0.15)
@@ -45,8 +45,8 @@ def test_noise_has_the_papers_size_and_rank():
 def test_as_it_stands_a_noisy_network_computes_with_the_means():
     noisy, plain = (QNetwork(SPACE, (8,), 2, key=KEY, noise=noise) for noise in (0.5, 0.0))
     np.testing.assert_array_equal(noisy(X), plain(X))
-    assert plain.drawn(KEY) is plain
-    assert not np.allclose(noisy.drawn(KEY)(X), plain(X))
+    assert plain.with_noise(KEY) is plain
+    assert not np.allclose(noisy.with_noise(KEY)(X), plain(X))
 
 
 def test_pictures_go_through_convolutions():

@@ -1,6 +1,6 @@
-"""What an agent has lived through, as it learns from it: steps or frames, drawn alike or by priority, n rewards each.
+"""The replay that DQN learns from: whole steps or single frames, drawn uniformly or by priority, n rewards each.
 
-It joins `transitions`, `frames` and `prioritised`, which tell what they do.
+It puts `transitions`, `frames` and `prioritised` behind one set of methods; they say how each works.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from puzzlebox.types import Array, Key, Trajectory
 
 
 class Past(NamedTuple):
-    """The steps, and the priorities of their places where they have any."""
+    """What is stored: the steps, and the priorities of their places if the replay is prioritised."""
 
     steps: Replay
     priorities: Priorities | None
 
 
 class Experience(eqx.Module):
-    """``rows`` steps of each of ``worlds`` worlds, learned from with ``num_rewards`` rewards each.
+    """What a replay is like: ``rows`` steps of each of ``worlds`` worlds, drawn with ``num_rewards`` rewards each.
 
-    ``stack``: how many frames an observation has of which only the newest is kept; 0 keeps observations as they are.
+    ``stack``: observations are stacks of so many frames, of which only the newest is stored; 0 stores them as they are.
+    What it holds is a `Past`, which every method takes or returns.
     """
 
     rows: int
@@ -44,7 +45,7 @@ class Experience(eqx.Module):
         return frames.margins(self.stack, self.num_rewards) if self.stack else (0, 0)
 
     def empty(self, observation: Array, action: Array) -> Past:
-        """Nothing yet, for observations and actions of the worlds like these, ``[B, ...]``."""
+        """A replay without content, for observations and actions of ``B`` worlds like these, ``[B, ...]``."""
         if self.stack:
             steps = frames.empty(observation, action, self.rows, self.stack)
         else:
@@ -62,8 +63,12 @@ class Experience(eqx.Module):
         shape, count = (self.rows, self.worlds), first.shape[0]
         return Past(steps, prioritised.after_adding(past.priorities, steps.added, shape, count, self.margins))
 
-    def lots(self, past: Past, key: Key, shape: tuple[int, int]) -> Array:
-        """What `draw` needs for each of U batches of N, ``[U, ...]``: places, or a key where priorities decide."""
+    def prepare_draws(self, past: Past, key: Key, shape: tuple[int, int]) -> Array:
+        """What `draw` needs for each of U batches of N: ``shape`` (U, N) -> ``[U, ...]``.
+
+        Uniform places ``[U, N]`` are all drawn here, at once. Priorities change from batch to batch, so that there each
+        batch gets a key instead.
+        """
         if self.prioritised:
             return jax.random.split(key, shape[0])
         if self.stack:
@@ -71,12 +76,15 @@ class Experience(eqx.Module):
         return transitions.draw(past.steps, key, shape)
 
     def draw(
-        self, past: Past, lot: Array, count: int, discount: ArrayLike, importance: ArrayLike
+        self, past: Past, prepared: Array, count: int, discount: ArrayLike, importance: ArrayLike
     ) -> tuple[Array, Sample]:
-        """Places ``[N]`` and what is there; ``importance`` is β, how far weights make up for priorities."""
+        """A batch: places ``[N]`` and what is there, ``count`` being N and ``prepared`` one row of `prepare_draws`.
+
+        ``importance`` is β, how far the sample's weights make up for priorities.
+        """
         if past.priorities is None:
-            return lot, self._read(past.steps, lot, discount)
-        place, priority = prioritised.draw(past.priorities, lot, count)
+            return prepared, self._read(past.steps, prepared, discount)
+        place, priority = prioritised.draw(past.priorities, prepared, count)
         sample = self._read(past.steps, place, discount)
         return place, sample._replace(weight=sample.weight * prioritised.importance_weights(priority, importance))
 
@@ -86,10 +94,13 @@ class Experience(eqx.Module):
         return transitions.read(steps, place, self.num_rewards, discount)
 
 
-def learned(
+def reprioritise(
     priorities: Priorities | None, place: Array, sample: Sample, error: Array, exponent: ArrayLike
 ) -> Priorities | None:
-    """The priorities after learning from ``sample`` with these errors ``[N]``; ``exponent`` is α."""
+    """The priorities after learning from ``sample`` at ``place [N]`` with ``error [N]``; ``exponent`` is α.
+
+    None, a uniform replay, stays None.
+    """
     if priorities is None:
         return None
     value = jnp.where(sample.weight > 0, prioritised.from_errors(error, exponent), 0.0)

@@ -23,11 +23,11 @@ from puzzlebox.types import Array, Key
 
 
 class QNetwork(eqx.Module):
-    """Observation -> action values ``[..., U]``; observations are features ``[..., F]``, or pictures for a ``torso``.
+    """Features ``[..., F]``, or pictures ``[..., H, W, C]`` for a ``torso`` -> action values ``[..., U]``.
 
     ``dueling``: Q = V + A − mean A from one network with U + 1 outputs (Wang et al. 2016, eq. 9). With ``num_atoms`` N
-    above 1 every output is N logits, of the probabilities of the returns from −limit to limit, and Q is their mean.
-    ``deviation``: σ of every weight and bias of ``net``; None without noise.
+    above 1 every output is N logits, of the probabilities of N returns from −limit to limit, and Q is their mean.
+    ``noise`` is σ₀ of noisy layers, 0 for none; ``deviation`` has σ of every weight and bias of ``net``, None without.
     """
 
     net: MLP
@@ -65,17 +65,18 @@ class QNetwork(eqx.Module):
         return self.means(self.log_probs(x))
 
     def log_probs(self, x: Array) -> Array:
-        """log p of the returns of each action, ``[..., U, N]``."""
+        """log p of each action's N returns, ``[..., U, N]``."""
         return jax.nn.log_softmax(self._outputs(x))
 
     def means(self, log_probs: Array) -> Array:
-        """Q = Σ p_i z_i: ``[..., N]`` -> ``[...]``."""
+        """Q = Σ p_i z_i, the mean returns: log p ``[..., N]`` -> ``[...]``."""
         return jnp.exp(log_probs) @ atoms(self.limit, self.num_atoms)
 
-    def drawn(self, key: Key) -> QNetwork:
-        """This network with its noise drawn: w = μ + σ f(ε_in) f(ε_out)ᵀ, b = μ + σ f(ε_out), f(x) = sign(x) √|x|.
+    def with_noise(self, key: Key) -> QNetwork:
+        """One draw of the noise: w = μ + σ f(ε_in) f(ε_out)ᵀ, b = μ + σ f(ε_out) with f(x) = sign(x) √|x|.
 
-        Without noise it is itself. Used as it stands a noisy network computes with μ. Source: section 3.1 (b).
+        A network without noise is returned as it is. A noisy one that is called without a draw computes with μ.
+        Source: section 3.1 (b).
         """
         if self.deviation is None:
             return self
@@ -86,14 +87,14 @@ class QNetwork(eqx.Module):
         ):
             noise = jax.random.normal(k, (sum(weight.shape),))
             noise = jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))
-            entering, leaving = noise[: weight.shape[0]], noise[weight.shape[0] :]
-            weights.append(weight + weight_deviation * jnp.outer(entering, leaving))
-            biases.append(bias + bias_deviation * leaving)
+            noise_in, noise_out = noise[: weight.shape[0]], noise[weight.shape[0] :]
+            weights.append(weight + weight_deviation * jnp.outer(noise_in, noise_out))
+            biases.append(bias + bias_deviation * noise_out)
         net = eqx.tree_at(lambda n: (n.weights, n.biases), self.net, (tuple(weights), tuple(biases)))
         return eqx.tree_at(lambda q: (q.net, q.deviation), self, (net, None), is_leaf=lambda x: x is None)
 
     def _outputs(self, x: Array) -> Array:
-        """``[..., U, N]``."""
+        """What the last layer gives for each action, ``[..., U, N]``: its value (N = 1), or logits."""
         if self.torso is not None:
             x = self.torso(x)
         out = self.net(x)

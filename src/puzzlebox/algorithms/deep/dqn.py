@@ -25,7 +25,7 @@ import optax
 
 from puzzlebox.acting.rollout import Choice, Worlds, rollout, start, zero_actions
 from puzzlebox.algorithms.deep import optimiser
-from puzzlebox.data.experience import Experience, Past, learned
+from puzzlebox.data.experience import Experience, Past, reprioritise
 from puzzlebox.data.transitions import Sample
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
@@ -134,22 +134,30 @@ class DQN(eqx.Module):
 
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key, sample_key = jax.random.split(state.key, 3)
+
+        # collect, with one draw of the noise for the whole rollout where the network has noise
         epsilon = self._epsilon(state.iteration)
         net = state.net
         if self.noisy:
             key, noise_key = jax.random.split(key)
-            net = net.drawn(noise_key)
+            net = net.with_noise(noise_key)
         env = vectorize(self.env, self.num_envs)
         worlds, trajectory, metrics = rollout(
             self._explore(net, epsilon), env, state.worlds, self.num_steps, rollout_key
         )
+
+        # remember; a row is the first of its episode where the row before it was the last of one
         begins = state.worlds.episode_length == 0
         first = jnp.concatenate([begins[None], (trajectory.terminated | trajectory.truncated)[:-1]])
         past = self._experience.add(state.past, trajectory, first)
+
+        # improve, once there is enough to draw from
         ready = past.steps.added * self.num_envs > self.learning_starts
         ready &= past.steps.added > sum(self._experience.margins)  # below that nothing can be drawn
         state = State(state.net, state.target, state.optimiser, past, state.iteration + 1, worlds, key)
         state, learning = self._improve(state, ready, sample_key)
+
+        # let the target network follow
         refresh = state.iteration % self.target_every == 0
         rate = jnp.where(refresh, self.target_rate, 0.0)
         target = jax.tree.map(lambda new, old: rate * new + (1 - rate) * old, state.net, state.target)
@@ -174,7 +182,7 @@ class DQN(eqx.Module):
         return schedules.linear(self.epsilon_start, self.epsilon_end, exploration)(iteration)
 
     def _explore(self, net: QNetwork, epsilon: Array | float) -> Callable[[Array, Key], Choice]:
-        """ε-greedy: a random action with probability ε, else the best by the network."""
+        """ε-greedy: with probability ε a random action, else the one that the network values most."""
 
         def act(observation: Array, key: Key) -> Choice:
             coin_key, action_key = jax.random.split(key)
@@ -191,27 +199,27 @@ class DQN(eqx.Module):
         return act
 
     def _improve(self, state: State, ready: Array, key: Key) -> tuple[State, Metrics]:
-        """Gradient steps on what is drawn from the past, once there is enough of it; until then metrics are NaN."""
+        """Gradient steps on replayed transitions, if ``ready``; until then metrics are NaN."""
         transform, experience = self._optimiser(), self._experience
         importance = schedules.linear(self.importance_exponent, 1.0, self.steps // self.iteration_steps)
         noise_keys = None
         if self.noisy:
             key, noise_key = jax.random.split(key)
             noise_keys = jax.random.split(noise_key, self.num_updates)
-        lots = experience.lots(state.past, key, (self.num_updates, self.batch_size))
+        draws = experience.prepare_draws(state.past, key, (self.num_updates, self.batch_size))
 
-        def gradient_step(carry, chance):
+        def gradient_step(carry, randomness):
             net, optimiser_state, priorities = carry
-            lot, noise_key = chance
+            draw, noise_key = randomness
             past = state.past._replace(priorities=priorities)
-            place, batch = experience.draw(past, lot, self.batch_size, self.discount, importance(state.iteration))
+            place, batch = experience.draw(past, draw, self.batch_size, self.discount, importance(state.iteration))
             gradient, (metrics, error) = jax.grad(self._loss, has_aux=True)(net, state.target, batch, noise_key)
             updates, optimiser_state = transform.update(gradient, optimiser_state, net)
-            priorities = learned(priorities, place, batch, error, self.priority_exponent)
+            priorities = reprioritise(priorities, place, batch, error, self.priority_exponent)
             return (optax.apply_updates(net, updates), optimiser_state, priorities), metrics
 
         def learn(carry):
-            carry, metrics = jax.lax.scan(gradient_step, carry[0], (lots, noise_keys))
+            carry, metrics = jax.lax.scan(gradient_step, carry[0], (draws, noise_keys))
             return carry, jax.tree.map(jnp.mean, metrics)
 
         nothing = dict.fromkeys(("loss", "q_mean"), jnp.float32(jnp.nan))
@@ -221,34 +229,41 @@ class DQN(eqx.Module):
         return state._replace(net=net, optimiser=optimiser_state, past=past), metrics
 
     def _loss(self, net: QNetwork, target_net: QNetwork, batch: Sample, key: Key | None):
-        """The weighted mean error, metrics, and the errors that become priorities."""
+        """The weighted mean error, metrics, and the errors ``[N]`` that become priorities.
+
+        ``chooser`` is the network that chooses the next action in double Q-learning: ``net``, with noise of its own.
+        """
         chooser = net
         if key is not None:
             keys = jax.random.split(key, 3)
-            net, target_net, chooser = net.drawn(keys[0]), target_net.drawn(keys[1]), net.drawn(keys[2])
-        seen, next_seen = self._input(batch.observation), self._input(batch.next_observation)
-        if self.distributional:
-            log_probs, next_log_probs = net.log_probs(seen), target_net.log_probs(next_seen)
-            next_q = chooser(next_seen) if self.double else target_net.means(next_log_probs)
-            best = next_q.argmax(axis=-1)
-            target = categorical_target(
-                batch.reward, jnp.exp(_chosen(next_log_probs, best)), batch.terminated, batch.discount, self.value_limit
-            )
-            q = action_value(net.means(log_probs), batch.action)
-            error = priority = cross_entropy(_chosen(log_probs, batch.action), target)
-        else:
-            next_q = target_net(next_seen)
-            if self.double:
-                target = double_q_learning_target(
-                    batch.reward, next_q, chooser(next_seen), batch.terminated, batch.discount
-                )
-            else:
-                target = q_learning_target(batch.reward, next_q, batch.terminated, batch.discount)
-            q = action_value(net(seen), batch.action)
-            error = huber(q, target) if self.loss == "huber" else squared_error(q, target)
-            priority = q - target
+            net, target_net, chooser = net.with_noise(keys[0]), target_net.with_noise(keys[1]), net.with_noise(keys[2])
+        errors = self._errors_of_distributions if self.distributional else self._errors_of_values
+        q, error, priority = errors(net, target_net, chooser, batch)
         loss = (batch.weight * error).mean()
         return loss, ({"loss": loss, "q_mean": q.mean()}, priority)
+
+    def _errors_of_values(self, net: QNetwork, target_net: QNetwork, chooser: QNetwork, batch: Sample):
+        """Q(s, a), its regression error, and the difference from the target, ``[N]`` each."""
+        next_x = self._input(batch.next_observation)
+        next_q = target_net(next_x)
+        if self.double:
+            target = double_q_learning_target(batch.reward, next_q, chooser(next_x), batch.terminated, batch.discount)
+        else:
+            target = q_learning_target(batch.reward, next_q, batch.terminated, batch.discount)
+        q = action_value(net(self._input(batch.observation)), batch.action)
+        error = huber(q, target) if self.loss == "huber" else squared_error(q, target)
+        return q, error, q - target
+
+    def _errors_of_distributions(self, net: QNetwork, target_net: QNetwork, chooser: QNetwork, batch: Sample):
+        """Q(s, a), and the cross-entropy of its distribution with the target's, error and priority in one, ``[N]``."""
+        next_x = self._input(batch.next_observation)
+        log_probs, next_log_probs = net.log_probs(self._input(batch.observation)), target_net.log_probs(next_x)
+        next_q = chooser(next_x) if self.double else target_net.means(next_log_probs)
+        next_probs = jnp.exp(_chosen(next_log_probs, next_q.argmax(axis=-1)))
+        target = categorical_target(batch.reward, next_probs, batch.terminated, batch.discount, self.value_limit)
+        q = action_value(net.means(log_probs), batch.action)
+        error = cross_entropy(_chosen(log_probs, batch.action), target)
+        return q, error, error
 
 
 def _chosen(log_probs: Array, action: Array) -> Array:
