@@ -22,9 +22,9 @@ def explore(actor: Actor, env: Any) -> Callable[[Array, Key], Choice]:
 
 
 def play(actor: Callable[[Array], Any], env: Any, greedy: bool, read: Callable = features) -> Policy:
-    """The actor's policy in the world's units: its likeliest action if ``greedy``, else a sampled one.
+    """The actor's policy in the world's units: the mode of its distribution if ``greedy``, else a sample.
 
-    ``read(space, observation)`` is what the actor makes distributions of: `features`, or `see` for one with a torso.
+    ``read(space, observation)`` is what the actor takes: `features`, or `network_input` for one with a torso.
     """
 
     def policy(observation: Array, key: Key) -> Array:

@@ -13,13 +13,13 @@ from puzzlebox.types import Array, Key, Metrics, Timestep, Trajectory, VectorEnv
 
 
 class Worlds(NamedTuple):
-    """Where ``B`` worlds stand: state, what is seen now, and the running episode's return, length and measures."""
+    """Where ``B`` worlds stand: their state, what they show now, and the running episodes' figures so far."""
 
     state: Any
-    observation: Array
-    episode_return: Array
-    episode_length: Array
-    episode_measures: dict[str, Array] = {}  # noqa: RUF012 (never changed)
+    observation: Array  # [B, ...]
+    episode_return: Array  # float32 [B]
+    episode_length: Array  # int32 [B]
+    episode_measures: dict[str, Array] = {}  # noqa: RUF012 (never changed); float32 [B] each
 
 
 class Choice(NamedTuple):
@@ -58,9 +58,9 @@ def rollout(
 ) -> tuple[Worlds, Trajectory, Metrics]:
     """Takes ``num_steps`` steps in every world.
 
-    ``act(observation [B, ...], key)`` chooses; ``look(timestep)`` may add extras ``[B, ...]`` about what followed.
-    Returns the worlds as they stand, a trajectory with leaves ``[T, B, ...]``, and the mean return, length and measures
-    of the episodes that ended (NaN if none).
+    ``act(observation [B, ...], key)`` chooses. ``look(timestep)`` may add extras ``[B, ...]``: what is to be known of
+    what followed a step where that need not be stored itself. Returns the worlds as they stand, a trajectory with
+    leaves ``[T, B, ...]``, and the mean return, length and measures of the episodes that ended (NaN if none).
 
     A leaf of the trajectory that nobody reads costs nothing: the compiler neither computes nor stores it.
     """

@@ -3,7 +3,7 @@
 Of an observation ``[H, W, frames · C]``, whose frames are stacked with the newest last, only the newest is kept. A
 million frames of 84 × 84 are 7.06 GB, where stacks with their successors would be 56. Source: Mnih et al. 2015.
 
-Rows are steps of ``B`` worlds, a ring in time, and a place is row times B plus world, as in `transitions`. An episode's
+Rows are steps of ``B`` worlds, a ring in time, and a place is row · B + world, as in `transitions`. An episode's
 first stack has no frames before its own: a world fills it up with zeros or with copies of its first frame, or, where
 only a life was lost, shows what went before. The replay notes which, so that what is drawn is what was seen.
 
@@ -59,6 +59,8 @@ def add(memory: Replay, trajectory: Trajectory, first: Array, stack: int) -> Rep
     """Adds ``[T, B, ...]`` steps; T divides the rows."""
     frame = _newest(trajectory.observation, stack)
     older = trajectory.observation[..., : -frame.shape[-1]].reshape(*frame.shape[:-1], stack - 1, frame.shape[-1])
+
+    # what an episode's first stack has before its own frame
     axes = (-4, -3, -2, -1)
     blank, copies = (older == 0).all(axes), (older == frame[..., None, :]).all(axes)
     filled = jnp.where(first & blank, BLANK, jnp.where(first & copies, COPIES, 0)).astype(jnp.uint8)
@@ -81,9 +83,10 @@ def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike, stac
     rows, worlds = steps.reward.shape
     row, world = place // worlds, place % worlds
     window = (row + jnp.arange(num_steps)[:, None]) % rows
-    ended = steps.first[(window + 1) % rows, world]
+    ended = steps.first[(window + 1) % rows, world]  # also where a resumed run's worlds began anew
     terminated = steps.terminated[window, world]
-    reward, power, length = window_returns(steps.reward[window, world], ended, terminated | ~ended, discount)
+    usable = terminated | ~ended  # what followed any other end is no row
+    reward, power, length = window_returns(steps.reward[window, world], ended, usable, discount)
     last = jnp.maximum(length - 1, 0)
     return Sample(
         stacked(steps, row, world, stack),
@@ -99,13 +102,19 @@ def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike, stac
 def stacked(steps: Frames, row: Array, world: Array, stack: int) -> Array:
     """The observations of these rows and worlds ``[N]``: ``[N, H, W, stack · C]``."""
     rows = steps.reward.shape[0]
-    lag = jnp.arange(stack)[:, None]
+    lag = jnp.arange(stack)[:, None]  # 0 is the newest frame
+
+    # back to where the stack was filled up, if that is within it
     filled = steps.filled[(row - lag) % rows, world] > 0
     inside = jnp.cumsum(filled, axis=0) - filled == 0  # [stack, N]: this lag is a frame that was seen
-    beginning = inside.sum(axis=0) - 1
+    beginning = inside.sum(axis=0) - 1  # the lag of the oldest frame that was seen
+
+    # what lies before it is zeros or copies of it
     frames = steps.frame[(row - jnp.minimum(lag, beginning)) % rows, world]
     blank = steps.filled[(row - beginning) % rows, world] == BLANK
     frames = jnp.where((inside | ~blank)[..., None, None, None], frames, 0)
+
+    # [stack, N, H, W, C], the newest first -> [N, H, W, stack · C], the newest last
     frames = jnp.moveaxis(frames[::-1], 0, -2)
     return frames.reshape(*frames.shape[:-2], -1)
 

@@ -82,12 +82,17 @@ def after_adding(
     priority so far.
     """
     rows, worlds = shape
+
+    # the rows that change, counted from the first ever added (−1: none): those whose steps are all there now, those
+    # whose steps are not all there yet, and those whose older frames were overwritten
     oldest = jnp.maximum(added - rows, 0)
     ready = added - margins[1] - 1 - jnp.arange(count)
     ready = jnp.where(ready >= oldest + margins[0], ready, -1)
     waiting = added - 1 - jnp.arange(margins[1])
     expired = oldest + jnp.arange(margins[0])
     row = jnp.concatenate([ready, waiting, expired])
+
+    # every row is a place in each world
     value = jnp.concatenate([jnp.full(count, priorities.largest), jnp.zeros(margins[0] + margins[1])])
     place = jnp.where(row < 0, -1, row % rows * worlds)[:, None] + jnp.where(row[:, None] < 0, 0, jnp.arange(worlds))
     return put(priorities, place.reshape(-1), jnp.repeat(value, worlds))

@@ -1,6 +1,6 @@
 """A replay of steps for n-step learning: rows are steps of ``B`` worlds in the order played, a ring in time.
 
-A place is a number below rows × B, row times B plus world. `frames` is its twin for pictures.
+A place is a number below rows × B: row · B + world. `frames` is its twin for pictures.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Transition(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What to learn from, ``[N, ...]``: ``observation`` and ``action``, the rewards of the n steps from there, each
-    weighted with its power of γ, ``next_observation`` after them, and ``discount``, the power of γ that it has.
+    """A batch to learn from, ``[N, ...]``: n-step transitions of m steps each, m being n or less.
 
-    Where ``weight`` is 0 nothing can be learned. After a ``terminated`` one nothing follows.
+    ``reward`` is r_0 + γ r_1 + … + γ^{m−1} r_{m−1}, ``next_observation`` is s_m and ``discount`` is γ^m; ``terminated``
+    says that the last step ended the task. ``weight`` is that of the loss, 0 where nothing can be learned.
     """
 
     observation: Array
@@ -77,8 +77,9 @@ def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike) -> S
     steps: Transition = memory.storage
     rows, worlds = steps.reward.shape
     row, world = place // worlds, place % worlds
-    window = (row + jnp.arange(num_steps)[:, None]) % rows
-    there = jnp.arange(num_steps)[:, None] < (memory.added - 1 - row) % rows + 1
+    lag = jnp.arange(num_steps)[:, None]
+    window = (row + lag) % rows
+    there = lag <= (memory.added - 1 - row) % rows  # not beyond the newest row
     ended = steps.first[(window + 1) % rows, world]
     reward, power, length = window_returns(steps.reward[window, world], ended, there, discount)
     last = (row + length - 1) % rows

@@ -1,4 +1,4 @@
-"""What reads a picture: convolutions and then dense layers, in the form that the machine at hand computes fastest.
+"""Networks for pictures: convolutions, then dense layers, in the form that the machine at hand computes fastest.
 
 Sources: Mnih et al. 2015, the network of "Human-level control through deep reinforcement learning" (32 8×8 stride 4,
 64 4×4 stride 2, 64 3×3 stride 1, dense 512), for pictures of 36 × 36 and more; Young & Tian 2019, "MinAtar" (16 3×3,
@@ -95,6 +95,8 @@ def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array | None, Arra
     size, _, channels, outputs = kernels.shape
     rows = _rows(size)
     shifts = size // rows
+
+    # the kernels' gradient: what they saw, times the gradient of what each of their rows gave
     copies = [jnp.pad(dy, ((0, 0), (i, shifts - 1 - i), (0, 0), (0, 0))) for i in range(shifts)]
     dz = jnp.concatenate(copies, axis=-1)
     seen = _seen(x, kernels)
@@ -102,6 +104,8 @@ def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array | None, Arra
     dkernels = dkernels.reshape(rows, size, channels, shifts, outputs).transpose(3, 0, 1, 2, 4).reshape(kernels.shape)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return None, dkernels
+
+    # the picture's gradient: every part of what was seen goes back to its place
     dseen = (dz @ _side_by_side(kernels).T).reshape(*seen.shape[:3], rows, size, channels)
     parts = [
         jnp.pad(dseen[:, :, :, i, j], ((0, 0), (i, rows - 1 - i), (j, size - 1 - j), (0, 0)))
@@ -147,7 +151,7 @@ def in_parts(f: Callable[[Array], Array], x: Array, size: int) -> Array:
 
 
 class Torso(eqx.Module):
-    """Pictures ``[..., H, W, C]`` -> features ``[..., F]``: convolutions and dense layers with rectifiers.
+    """Pictures ``[..., H, W, C]`` -> features float32 ``[..., F]``: convolutions and dense layers with rectifiers.
 
     Whole-numbered pixels are divided by the largest that the space allows (255), inside the first layer's weights.
     ``initial`` is "orthogonal" (gain √2, biases 0) or "uniform" (±1/√inputs), see `nets.mlp`. ``hidden`` may be empty:
@@ -164,27 +168,31 @@ class Torso(eqx.Module):
 
     def __init__(self, space: spaces.Space, hidden: tuple[int, ...], *, key: Key, initial: str = "orthogonal"):
         assert isinstance(space, spaces.Box)
+
+        # convolutions
         height, width, channels = space.shape
         layers = NATURE if min(height, width) >= NATURE_SIZE else SMALL
-        kernels, offsets = [], []
+        kernels, kernel_biases = [], []
         conv_key, dense_key = jax.random.split(key)
         for layer_key, (outputs, size, stride) in zip(jax.random.split(conv_key, len(layers)), layers, strict=True):
-            weight, bias = _start(layer_key, size * size * channels, outputs, initial)
+            weight, bias = _initial_layer(layer_key, size * size * channels, outputs, initial)
             kernels.append(weight.reshape(size, size, channels, outputs))
-            offsets.append(bias)
+            kernel_biases.append(bias)
             height, width, channels = (height - size) // stride + 1, (width - size) // stride + 1, outputs
+
+        # dense layers
         self.pixels = height * width * channels
         shapes = list(itertools.pairwise((self.pixels, *hidden)))
         keys = jax.random.split(dense_key, max(len(shapes), 1))
-        dense = [_start(k, *shape, initial) for k, shape in zip(keys, shapes, strict=False)]
-        self.kernels, self.kernel_biases = tuple(kernels), tuple(offsets)
+        dense = [_initial_layer(k, *shape, initial) for k, shape in zip(keys, shapes, strict=False)]
+        self.kernels, self.kernel_biases = tuple(kernels), tuple(kernel_biases)
         self.weights, self.biases = tuple(w for w, _ in dense), tuple(b for _, b in dense)
         self.strides = tuple(stride for _, _, stride in layers)
         self.largest = float(np.max(space.high)) if np.issubdtype(space.dtype, np.integer) else 1.0
 
     @property
     def features(self) -> int:
-        """F."""
+        """F, how many numbers `Torso` makes of one picture."""
         return int(self.weights[-1].shape[-1]) if self.weights else self.pixels
 
     def __call__(self, observation: Array) -> Array:
@@ -203,7 +211,8 @@ class Torso(eqx.Module):
         return x.reshape(x.shape[0], -1)
 
 
-def _start(key: Key, inputs: int, outputs: int, initial: str) -> tuple[Any, Any]:
+def _initial_layer(key: Key, inputs: int, outputs: int, initial: str) -> tuple[Any, Any]:
+    """Weights ``[inputs, outputs]`` and biases ``[outputs]`` before training."""
     if initial == "uniform":
         return uniform(key, inputs, outputs)
     return 2.0**0.5 * orthogonal(key, inputs, outputs), jnp.zeros(outputs)

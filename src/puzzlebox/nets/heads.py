@@ -16,7 +16,7 @@ from puzzlebox.types import Array, Key
 
 
 def num_features(space: spaces.Space) -> int:
-    """How many numbers `features` makes of one observation; raises UsageError for a space no network here reads."""
+    """F, how many numbers `features` makes of one observation; raises UsageError for a space no network here reads."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
@@ -52,7 +52,7 @@ def require_discrete_actions(algorithm: str, space: spaces.Space) -> int:
 
 
 def num_outputs(space: spaces.Space) -> int:
-    """How many numbers a policy network gives: one per action, or one per dimension."""
+    """How many numbers a policy network gives: one per action of Discrete, one per dimension of Box."""
     return int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or ()))
 
 
@@ -132,7 +132,11 @@ class ActorAndCritic(eqx.Module):
 
 
 def to_world(space: spaces.Space, action: Array) -> Array:
-    """A policy's action as the world takes it: a Gaussian's is scaled to a bounded Box and clipped to it."""
+    """A policy's actions ``[..., *shape]`` as the world takes them.
+
+    A bounded Box: from units of its half-width around its centre to its own, then clipped to it. All others: as they
+    are.
+    """
     if isinstance(space, spaces.Box) and space.is_bounded():
         centre, half = (space.high + space.low) / 2, (space.high - space.low) / 2
         return jnp.clip(action * half + centre, space.low, space.high)

@@ -1,8 +1,8 @@
 """Multilayer perceptron on batches: ``[..., inputs] -> [..., outputs]``.
 
-Two starts: ``orthogonal`` weights with zero biases (Saxe et al. 2014), the usual one for on-policy methods, where
-``out_scale`` is the gain of the last layer (0.01 makes a nearly uniform first policy); and ``uniform`` weights and
-biases in ±1/√inputs, for value networks with rectifiers: their kinks then lie apart, not all at the origin.
+Two ways to initialise: ``orthogonal`` weights with zero biases (Saxe et al. 2014), the usual one for on-policy methods,
+where ``out_scale`` is the gain of the last layer (0.01 makes a nearly uniform first policy); and ``uniform`` weights
+and biases in ±1/√inputs, for value networks with rectifiers: their kinks then lie apart, not all at the origin.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def uniform(key: Key, rows: int, columns: int) -> tuple[Array, Array]:
 
 
 class MLP(eqx.Module):
-    """Fully connected layers with an activation between them."""
+    """Fully connected layers with an activation between them: ``[..., inputs] -> [..., outputs]``, float32.
+
+    ``hidden``: widths of the layers between; ``initial`` ("orthogonal" or "uniform") and ``out_scale``: see above.
+    """
 
     weights: tuple[Array, ...]
     biases: tuple[Array, ...]

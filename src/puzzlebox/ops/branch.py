@@ -1,4 +1,4 @@
-"""A branch that stays one under `vmap`: `lax.cond` then computes both sides and chooses, which wastes the dear one."""
+"""A branch that stays a branch under `vmap`, where `lax.cond` computes both sides and chooses between the results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 
 def when(condition: Array, f: Callable[[T], T], x: T) -> T:
-    """``f(x)`` where ``condition`` (bool []) is True, else ``x``: a loop of at most one round.
+    """``f(x)`` if ``condition`` (bool []) is True, else ``x``; both have the same shapes. A loop of at most one round.
 
-    Under `vmap` ``f`` is computed if the condition is True for any of the batch, and not at all otherwise.
+    Under `vmap` ``f`` is computed for all if the condition is True for any of the batch, and for none otherwise. It
+    has no reverse-mode gradient.
     """
     once = jax.lax.while_loop(lambda carry: carry[0], lambda carry: (jnp.bool_(False), f(carry[1])), (condition, x))
     return once[1]

@@ -63,8 +63,8 @@ def squared_error(prediction: Array, target: Array) -> Array:
 def huber(prediction: Array, target: Array, delta: ArrayLike = 1.0) -> Array:
     """½ e² where |e| ≤ δ, else δ (|e| − ½ δ), with e = prediction − target, ``[...]``.
 
-    The gradient is e cut to [−δ, δ]: half that of `squared_error` near 0. Source: Huber 1964; "error clipping" in Mnih
-    et al. 2015 is δ = 1.
+    The gradient is e clipped to [−δ, δ]: half that of `squared_error` near 0. Source: Huber 1964; "error clipping" in
+    Mnih et al. 2015 is δ = 1.
     """
     size = jnp.abs(prediction - jax.lax.stop_gradient(target))
     near = jnp.minimum(size, delta)
