@@ -85,7 +85,7 @@ def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
     if argv[0] == "train" and not any(name in arguments["env"] for name in needs_more):
         monkeypatch.setattr(build, "load_model", stand_in)
         monkeypatch.setattr(build, "load_judge", lambda name: Judge(zero_scorer(), stand_in(name).tokenizer))
-        own = {flag.parameter for flag in command.flags}
+        own = {flag.sets for flag in command.flags}
         fields = {name: value for name, value in arguments.items() if name not in own}
         seeds, seed = arguments.get("seeds", 1), arguments.get("seed", 0)
         configure(arguments["algorithm"], arguments["env"], seeds, seed, fields)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from puzzlebox import __version__
 from puzzlebox.commands import COMMANDS
-from puzzlebox.commands.command import Command, Flag, flag, run, under
+from puzzlebox.commands.command import Command, Flag, run, under
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 
 
@@ -70,7 +70,7 @@ def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
     found, rest = parser.parse_known_args(argv)
     if rest:
         refuse(rest, own, flags)
-    values = {one.parameter: getattr(found, one.parameter) for one in flags if one.parameter}
+    values = {flag.sets: getattr(found, flag.sets) for flag in flags if flag.sets}
     return command, {name: value for name, value in values.items() if value is not None}, found.json
 
 
@@ -78,18 +78,20 @@ def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
     """Gives ``parser`` the flags and ``--json``; what is not given is None afterwards."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     groups: dict[str, Any] = {"": parser}
-    for one in flags:
-        if one.group not in groups:
-            groups[one.group] = parser.add_argument_group(one.group)
-        default = f" (default {one.default})" if one.default else ""
-        words: dict[str, Any] = {"help": f"{one.help}{default}".replace("%", "%%"), "default": None}
-        words["action"] = argparse.BooleanOptionalAction if one.action == "yes_no" else one.action
-        if one.action in ("store", "append"):
-            words |= {"type": one.type, "metavar": one.metavar, "nargs": one.nargs, "choices": one.choices}
-        if one.name.startswith("--"):
-            groups[one.group].add_argument(one.name, *one.also, dest=one.parameter, required=one.required, **words)
+    for flag in flags:
+        if flag.group not in groups:
+            groups[flag.group] = parser.add_argument_group(flag.group)
+        default = f" (default {flag.default})" if flag.default else ""
+        words: dict[str, Any] = {"help": f"{flag.help}{default}".replace("%", "%%"), "default": None}
+        words["action"] = argparse.BooleanOptionalAction if flag.action == "yes_no" else flag.action
+        if flag.action in ("store", "append"):
+            metavar = flag.metavar or (None if flag.choices else flag.plain.upper())
+            words |= {"type": flag.type, "metavar": metavar, "nargs": flag.nargs, "choices": flag.choices}
+        if flag.name.startswith("--"):
+            options = (flag.name, *flag.also)
+            groups[flag.group].add_argument(*options, dest=flag.sets, required=flag.required, **words)
         else:
-            groups[one.group].add_argument(one.parameter or one.name, **words)
+            groups[flag.group].add_argument(flag.sets or flag.name, **words)
 
 
 def field_flags(algorithm: str) -> tuple[Flag, ...]:
@@ -100,8 +102,8 @@ def field_flags(algorithm: str) -> tuple[Flag, ...]:
     flags = []
     for name, field in params(algorithm_class(algorithm)).items():
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-        option, *also = (f"--{spelling.replace('_', '-')}" for spelling in spellings(name))
-        flags.append(flag(option, field.help, metavar="VALUE", default=default, also=tuple(also)))
+        option, *others = (f"--{spelled.replace('_', '-')}" for spelled in spellings(name))
+        flags.append(Flag(option, field.help, default=default, also=tuple(others), metavar="VALUE"))
     return under(f"hyper-parameters of {algorithm} (several numbers with commas are swept)", *flags)
 
 
@@ -112,5 +114,5 @@ def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Fla
     strange = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)
     if strange is None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    known = [name for one in flags for name in (one.name, *one.also) if name.startswith("--")]
+    known = [name for flag in flags for name in (flag.name, *flag.also) if name.startswith("--")]
     raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, ["--help", "--json", *known])

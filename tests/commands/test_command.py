@@ -14,7 +14,7 @@ from puzzlebox.commands import COMMANDS, PYTHON_CALLS
 from puzzlebox.commands.command import Command, load, run
 
 NOTHING = (None, "", False, 0, ())
-FLAGS = [(name, flag) for name, command in COMMANDS.items() for flag in command.flags if flag.parameter]
+FLAGS = [(name, flag) for name, command in COMMANDS.items() for flag in command.flags if flag.sets]
 IDS = [f"{name} {flag.name}" for name, flag in FLAGS]
 
 
@@ -24,7 +24,7 @@ def parameters(name):
 
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=IDS)
 def test_a_default_told_in_the_help_is_the_functions(name, flag):
-    parameter = parameters(name)[flag.parameter]
+    parameter = parameters(name)[flag.sets]
     if flag.default:
         several = flag.nargs == "+"
         told = tuple(map(flag.type, flag.default.split())) if several else flag.type(flag.default)
@@ -38,7 +38,7 @@ def test_a_default_told_in_the_help_is_the_functions(name, flag):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_function_needs_has_to_be_given(name):
     required = {
-        flag.parameter
+        flag.sets
         for flag in COMMANDS[name].flags
         if flag.required or not (flag.name.startswith("--") or flag.nargs == "?")
     }

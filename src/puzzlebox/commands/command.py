@@ -15,36 +15,38 @@ from typing import Any, NamedTuple
 
 
 class Flag(NamedTuple):
-    """A flag (``--seed``), or a word in its place (``env``); what has no comment here is argparse's word."""
+    """A flag (``--seed``), or a word in its place (``env``). What has no comment here is argparse's word."""
 
     name: str
     help: str
-    parameter: str  # of the function; "" for a word that is read and not passed
-    type: Callable[[str], Any] = str
+    type: Callable[[str], Any] = str  # reads a value, of several each
     default: str = ""  # the function's, as text for the help
-    metavar: str | None = None
+    parameter: str | None = None  # the one it sets, where it has another name; "" for a word that is not passed
+    also: tuple[str, ...] = ()  # its other names
+    metavar: str = ""  # by default the name in capitals
     action: str = "store"  # or "append", "store_true", and "yes_no" for --flag and --no-flag
     nargs: str | None = None
     choices: tuple[str, ...] | None = None
     required: bool = False
-    also: tuple[str, ...] = ()  # other names of the flag
     group: str = ""  # the heading it stands under in the help
 
+    @property
+    def plain(self) -> str:
+        return self.name.removeprefix("--").replace("-", "_")
 
-def flag(name: str, help: str, type: Callable[[str], Any] = str, *, parameter: str | None = None, **words: Any) -> Flag:
-    """A flag whose value is read by ``type`` (of each value where it takes several)."""
-    plain = name.removeprefix("--").replace("-", "_")
-    metavar = None if "choices" in words else plain.upper()
-    return Flag(name, help, plain if parameter is None else parameter, type, **{"metavar": metavar} | words)
+    @property
+    def sets(self) -> str:
+        """The parameter of the function."""
+        return self.plain if self.parameter is None else self.parameter
 
 
 def switch(name: str, help: str) -> Flag:
     """A flag without a value, which sets its parameter to True."""
-    return flag(name, help, action="store_true")
+    return Flag(name, help, action="store_true")
 
 
 def seed(of: str) -> Flag:
-    return flag("--seed", of, int, default="0")
+    return Flag("--seed", of, int, "0")
 
 
 def under(heading: str, *flags: Flag) -> tuple[Flag, ...]:

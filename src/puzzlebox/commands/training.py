@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from puzzlebox.commands.command import Command, Flag, flag, seed, several, switch, under
+from puzzlebox.commands.command import Command, Flag, seed, several, switch, under
 
-RUN = flag("run", "a run directory", Path, metavar="DIR")
-CHECKPOINT_EVERY = flag("--checkpoint-every", "between checkpoints", float, metavar="SECONDS", default="10")
+RUN = Flag("run", "a run directory", Path, metavar="DIR")
+CHECKPOINT_EVERY = Flag("--checkpoint-every", "between checkpoints", float, metavar="SECONDS", default="10")
 REPORT = "puzzlebox.evaluation.report:summary_lines"
 
 
@@ -21,40 +21,40 @@ COMMANDS = {
         "the whole story on this machine, ends in a report page",
         (
             switch("--quick", "with fewer episodes and contestants: 90 seconds at most"),
-            flag("--out", "the report's folder", Path, metavar="DIR", default="tour"),
-            flag("--chapters", "only these", several, metavar="NAME,…"),
+            Flag("--out", "the report's folder", Path, metavar="DIR", default="tour"),
+            Flag("--chapters", "only these", several, metavar="NAME,…"),
         ),
         show="",
     ),
     "list": Command(
         "puzzlebox.runs.catalogue:list_names",
         "the worlds, algorithms, language tasks and models there are",
-        (flag("what", "only these", nargs="?", choices=("envs", "algorithms", "tasks", "models")),),
+        (Flag("what", "only these", nargs="?", choices=("envs", "algorithms", "tasks", "models")),),
         python="list_names",  # a list is something else there
     ),
     "solve": Command(
         "puzzlebox.studies.solve:solve",
         "exact values and policy of a world with known transitions",
         (
-            flag("env", "a world with known transitions, options after commas"),
-            flag(
+            Flag("env", "a world with known transitions, options after commas"),
+            Flag(
                 "--gamma",
                 "γ, the weight of the next reward",
                 float,
+                "0.99",
                 parameter="discount",
-                default="0.99",
                 also=("--discount",),
             ),
-            flag(
+            Flag(
                 "--method",
                 "value_iteration, policy_iteration, modified_policy_iteration or, for huge worlds, "
                 "ordered_value_iteration",
                 default="modified_policy_iteration",
             ),
-            flag("--tolerance", "no value errs by more", float, default="1e-6"),
-            flag("--out", "draw policy, values and Q values here", Path, metavar="DIR"),
-            flag("--policy", "is this policy optimal? moves row by row, e.g. 'EESW…'"),
-            flag(
+            Flag("--tolerance", "no value errs by more", float, default="1e-6"),
+            Flag("--out", "draw policy, values and Q values here", Path, metavar="DIR"),
+            Flag("--policy", "is this policy optimal? moves row by row, e.g. 'EESW…'"),
+            Flag(
                 "--path",
                 "what does this path bring? moves such as EENN; repeat to compare",
                 action="append",
@@ -66,10 +66,10 @@ COMMANDS = {
         "puzzlebox.studies.bandit:bandit",
         "what exploring too little, too much and just enough loses on a bandit",
         (
-            flag("--arms", "number of arms", int, default="10"),
-            flag("--steps", "pulls of one run", int, default="1000"),
-            flag("--runs", "runs, each with arms of its own", int, default="200"),
-            flag(
+            Flag("--arms", "number of arms", int, default="10"),
+            Flag("--steps", "pulls of one run", int, default="1000"),
+            Flag("--runs", "runs, each with arms of its own", int, default="200"),
+            Flag(
                 "--epsilon",
                 "the fixed shares of random pulls",
                 float,
@@ -77,22 +77,22 @@ COMMANDS = {
                 parameter="epsilons",
                 default="0.01 0.1",
             ),
-            flag("--noise", "how an arm pays: gaussian or bernoulli", default="gaussian"),
+            Flag("--noise", "how an arm pays: gaussian or bernoulli", default="gaussian"),
             seed("draws arms and pulls"),
-            flag("--out", "draw the regret into FILE.png and FILE.svg", Path, metavar="FILE"),
+            Flag("--out", "draw the regret into FILE.png and FILE.svg", Path, metavar="FILE"),
         ),
     ),
     "train": Command(  # and the hyper-parameters of the algorithm, see `cli`
         "puzzlebox.training.train:train",
         "train an algorithm on a world, several seeds at once",
         (
-            flag("algorithm", "see: puzzlebox list algorithms"),
-            flag("env", "a world, a language task or a file; see: puzzlebox list"),
-            flag("--seeds", "how many agents to train at once", int, default="1"),
+            Flag("algorithm", "see: puzzlebox list algorithms"),
+            Flag("env", "a world, a language task or a file; see: puzzlebox list"),
+            Flag("--seeds", "how many agents to train at once", int, default="1"),
             seed("the first seed"),
-            flag("--run", "the run directory (default: runs/ALGORITHM-ENV-TIME)", Path),
-            flag("--episodes", "evaluation episodes per agent at the end (default: 100, in a simulator 8)", int),
-            flag("--minutes", "stop after M minutes of training, however far it is", float, metavar="M"),
+            Flag("--run", "the run directory (default: runs/ALGORITHM-ENV-TIME)", Path),
+            Flag("--episodes", "evaluation episodes per agent at the end (default: 100, in a simulator 8)", int),
+            Flag("--minutes", "stop after M minutes of training, however far it is", float, metavar="M"),
             skip_bad(),
             CHECKPOINT_EVERY,
         ),
@@ -108,17 +108,17 @@ COMMANDS = {
         "puzzlebox.evaluation.evaluate:evaluate",
         "play whole episodes with a trained policy",
         (
-            flag("run", "a run directory, or a language model", Path, metavar="DIR_OR_MODEL"),
-            flag("--episodes", "per agent and mode, or problems (default: 100, in a simulator 8)", int),
+            Flag("run", "a run directory, or a language model", Path, metavar="DIR_OR_MODEL"),
+            Flag("--episodes", "per agent and mode, or problems (default: 100, in a simulator 8)", int),
             seed("of the episodes"),
             *under(
                 "language models",
-                flag("--task", "held-out problems of this task (default: the run's own)"),
+                Flag("--task", "held-out problems of this task (default: the run's own)"),
                 skip_bad("a --task FILE"),
-                flag("--shots", "worked examples before each problem", int, default="0"),
-                flag("--samples", "completions per problem, for pass@k", int, default="1"),
-                flag("--temperature", "of sampling (default: greedy for one sample, 1 for several)", float),
-                flag("--text", "also the perplexity of this .txt file", metavar="FILE"),
+                Flag("--shots", "worked examples before each problem", int, default="0"),
+                Flag("--samples", "completions per problem, for pass@k", int, default="1"),
+                Flag("--temperature", "of sampling (default: greedy for one sample, 1 for several)", float),
+                Flag("--text", "also the perplexity of this .txt file", metavar="FILE"),
             ),
         ),
         show=REPORT,
@@ -127,17 +127,17 @@ COMMANDS = {
         "puzzlebox.evaluation.winrate:winrate",
         "how often one language model answers better than another",
         (
-            flag("a", "a run or a language model", metavar="DIR_A"),
-            flag("b", "what it is held against", metavar="DIR_B"),
-            flag("--task", "whose held-out prompts both answer (default: that of the runs)"),
+            Flag("a", "a run or a language model", metavar="DIR_A"),
+            Flag("b", "what it is held against", metavar="DIR_B"),
+            Flag("--task", "whose held-out prompts both answer (default: that of the runs)"),
             skip_bad("a --task FILE"),
-            flag(
+            Flag(
                 "--judge",
                 "verifier, a run of reward_model, or a server: http://HOST/v1,model=NAME (key: OPENAI_API_KEY)",
                 default="verifier",
             ),
-            flag("--temperature", "of sampling; 0 takes the likeliest answer", float, default="0"),
-            flag("--episodes", "prompts per agent", int, default="100"),
+            Flag("--temperature", "of sampling; 0 takes the likeliest answer", float, default="0"),
+            Flag("--episodes", "prompts per agent", int, default="100"),
             seed("which prompts"),
         ),
     ),
@@ -145,25 +145,25 @@ COMMANDS = {
         "puzzlebox.pictures.comparison:compare",
         "does one run beat another, or can they not be told apart?",
         (
-            flag("runs", "run directories on the same world", Path, nargs="+", metavar="DIR"),
+            Flag("runs", "run directories on the same world", Path, nargs="+", metavar="DIR"),
             switch("--sampled", "compare sampled instead of greedy play"),
-            flag("--out", "draw curves and score intervals here", Path, metavar="DIR"),
+            Flag("--out", "draw curves and score intervals here", Path, metavar="DIR"),
         ),
     ),
     "doctor": Command(
         "puzzlebox.evaluation.doctor:doctor",
         "what is wrong with a run, a language model or a file, and what to do",
         (
-            flag("subject", "a run, a language model, or a file of rows", metavar="DIR_MODEL_OR_FILE"),
-            flag("--model", "whose context and tokenizer the rows of a file must fit"),
+            Flag("subject", "a run, a language model, or a file of rows", metavar="DIR_MODEL_OR_FILE"),
+            Flag("--model", "whose context and tokenizer the rows of a file must fit"),
         ),
     ),
     "plot": Command(
         "puzzlebox.pictures.plots:plot",
         "draw learning curves",
         (
-            flag("runs", "run directories", Path, nargs="+", metavar="DIR"),
-            flag("--metric", "a name in metrics.jsonl (default: the return, reward or loss)"),
+            Flag("runs", "run directories", Path, nargs="+", metavar="DIR"),
+            Flag("--metric", "a name in metrics.jsonl (default: the return, reward or loss)"),
         ),
     ),
     "watch": Command(
@@ -171,12 +171,12 @@ COMMANDS = {
         "see a trained policy play: a GIF, and in the terminal",
         (
             RUN,
-            flag("--agent", "which of the run's agents, from 0", int, default="0"),
+            Flag("--agent", "which of the run's agents, from 0", int, default="0"),
             switch("--sampled", "draw actions from the policy instead of the best one"),
             seed("of the episodes"),
-            flag("--episodes", "how many", int, default="1"),
-            flag("--out", "the GIF (default: DIR/watch.gif)", Path, metavar="FILE"),
-            flag("--terminal", "play it in the terminal too (default: where standard error is one)", action="yes_no"),
+            Flag("--episodes", "how many", int, default="1"),
+            Flag("--out", "the GIF (default: DIR/watch.gif)", Path, metavar="FILE"),
+            Flag("--terminal", "play it in the terminal too (default: where standard error is one)", action="yes_no"),
         ),
     ),
 }

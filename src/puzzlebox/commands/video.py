@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from puzzlebox.commands.command import Command, flag, seed, switch
+from puzzlebox.commands.command import Command, Flag, seed, switch
 
 COMMANDS = {
     "reward-lab": Command(
@@ -12,17 +12,17 @@ COMMANDS = {
         "four weightings of a reward and what each teaches, with films",
         (
             switch("--quick", "shorter training, about a minute"),
-            flag("--seeds", "how many agents per setting (default: 5, with --quick 2)", int),
+            Flag("--seeds", "how many agents per setting (default: 5, with --quick 2)", int),
             seed("the first seed"),
-            flag("--run", "the folder (default: runs/reward-lab-TIME)", Path),
+            Flag("--run", "the folder (default: runs/reward-lab-TIME)", Path),
         ),
     ),
     "roms": Command(
         "puzzlebox.envs.roms:import_roms",
         "import ROMs that you own, such as Sonic 2, known by their SHA-1",
         (
-            flag("action", "what to do with them", choices=("import",), parameter=""),
-            flag("directory", "where your ROM files are, zip files too", Path, metavar="DIR"),
+            Flag("action", "what to do with them", choices=("import",), parameter=""),
+            Flag("directory", "where your ROM files are, zip files too", Path, metavar="DIR"),
         ),
     ),
 }
