@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.acting.judge import Judge, Judged, judged
-from puzzlebox.data.text_worlds import make_text, skipped
+from puzzlebox.data.text_worlds import make_text, skipped_report
 from puzzlebox.envs.text import make_task
 from puzzlebox.nets.scorer import Scorer
 from puzzlebox.runs.build import load_model
@@ -47,6 +47,6 @@ def test_a_judged_file_keeps_its_rows(tmp_path):
     learned = judged(task, JUDGE)
     assert isinstance(learned, TaskOfRows) and learned.kind == "prompt" and learned.name == task.name
     assert learned.rows("train") == task.rows("train") and len(learned.dataset.rows) == 10
-    assert skipped(learned) == skipped(task) and skipped(learned)["skipped_rows"] == 1
+    assert skipped_report(learned) == skipped_report(task) and skipped_report(learned)["skipped_rows"] == 1
     learned.check_verdicts()
     assert isinstance(learned, Judged)

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 import puzzlebox.acting.score as module
 from puzzlebox.acting.score import score, score_groups, widths
-from puzzlebox.data.packing import Written, pack
+from puzzlebox.data.packing import EncodedText, pack
 from puzzlebox.nets.decoder import Decoder, DecoderConfig
 
 CONFIG = DecoderConfig(
@@ -56,7 +56,7 @@ def test_logits_made_in_parts_are_the_same_and_so_is_the_gradient(monkeypatch):
 
 
 def test_texts_that_share_a_row_do_not_see_each_other():
-    texts = [Written([int(t) for t in TOKENS[i, :n]], [True] * n) for i, n in enumerate((6, 4, 5))]
+    texts = [EncodedText([int(t) for t in TOKENS[i, :n]], [True] * n) for i, n in enumerate((6, 4, 5))]
     rows = pack(texts, 12, 0)
     assert rows.mask.shape == (1, 12)
     log_prob, _ = SCORE(DECODER, *map(jnp.asarray, rows[:3]), positions=rows.positions, segments=rows.segments)

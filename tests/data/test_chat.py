@@ -2,7 +2,7 @@
 
 import pytest
 
-from puzzlebox.data.append_only import CONVERSATION, append_only
+from puzzlebox.data.append_only import CONVERSATION, append_only_complaint
 from puzzlebox.data.chat import read_template, render
 from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.errors import UsageError
@@ -94,7 +94,7 @@ def test_a_template_file(tmp_path):
 
 
 def test_a_template_that_only_appends_has_no_complaint():
-    assert append_only(Tokenizer.characters().with_chat_template(LINES)) is None
+    assert append_only_complaint(Tokenizer.characters().with_chat_template(LINES)) is None
 
 
 def test_a_template_that_forgets_earlier_thoughts_is_found():
@@ -103,14 +103,14 @@ def test_a_template_that_forgets_earlier_thoughts_is_found():
         "{% if m['role'] == 'assistant' and loop.last %}{{ '<think></think>' }}{% endif %}"
         "{{ m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
     )
-    complaint = append_only(Tokenizer.characters().with_chat_template(template))
+    complaint = append_only_complaint(Tokenizer.characters().with_chat_template(template))
     assert "with message 3, what messages 1 to 2 gave changes from '<think></think>Answer is 7." in complaint
     assert "to 'Answer is 7." in complaint and "--chat-template FILE" in complaint
 
 
 def test_a_template_whose_generation_prompt_is_not_what_follows_is_found():
     template = LINES.replace("'assistant: '", "'Assistant: '")
-    complaint = append_only(Tokenizer.characters().with_chat_template(template), CONVERSATION[:2])
+    complaint = append_only_complaint(Tokenizer.characters().with_chat_template(template), CONVERSATION[:2])
     assert (
         "with message 2, what messages 1 to 1 gave changes from 'Assistant: ' to 'assistant: Answer is 7.\\n'"
         in complaint
@@ -135,6 +135,6 @@ def test_tokens_that_merge_over_the_end_of_a_turn_are_found():
         {"role": "assistant", "content": "\nb\n"},
         {"role": "user", "content": ""},
     ]
-    assert append_only(tokenizer, [{**m, "content": m["content"].strip() + "."} for m in messages]) is None
-    complaint = append_only(tokenizer, messages)
+    assert append_only_complaint(tokenizer, [{**m, "content": m["content"].strip() + "."} for m in messages]) is None
+    complaint = append_only_complaint(tokenizer, messages)
     assert "not append-only in tokens" in complaint and r"['\n'] at the end of messages 1 to 2" in complaint

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from puzzlebox.data.datasets import kind_of, pairs, read, read_text
+from puzzlebox.data.datasets import kind_of, ranking_pairs, read, read_text
 from puzzlebox.errors import UsageError
 
 USER = {"role": "user", "content": "2+2?"}
@@ -77,7 +77,6 @@ def test_each_kind_as_conversation(tmp_path):
     assert repeated[1:-1] == row[1:-1]
     row = one(tmp_path, "ranking", {"prompt": [USER], "completions": [[FIVE], [FOUR]], "ranking": [2, 1]})
     assert row.completions == ((FOUR,), (FIVE,))
-    assert read(tmp_path / "data.jsonl", "ranking").conversational
     call = {"role": "assistant", "content": None, "tool_calls": [{"name": "sum"}]}
     assert one(tmp_path, "text", {"messages": [USER, call]}).text[1]["content"] == ""
 
@@ -97,10 +96,13 @@ def test_a_common_beginning_is_cut_between_words(tmp_path, chosen, rejected, exp
 
 def test_a_ranking_gives_every_pair_but_ties(tmp_path):
     row = one(tmp_path, "ranking", {"prompt": "p", "completions": ["A", "B", "C", "D"], "ranking": [3, 4, 2, 1]})
-    found = [(pair.chosen, pair.rejected) for pair in pairs(row)]
+    found = [(pair.chosen, pair.rejected) for pair in ranking_pairs(row)]
     assert found == [("D", "C"), ("D", "A"), ("D", "B"), ("C", "A"), ("C", "B"), ("A", "B")]
     tied = one(tmp_path, "ranking", {"prompt": "p", "completions": ["A", "B", "C"], "ranking": [1, 2, 1]})
-    assert [(pair.prompt, pair.chosen, pair.rejected) for pair in pairs(tied)] == [("p", "A", "B"), ("p", "C", "B")]
+    assert [(pair.prompt, pair.chosen, pair.rejected) for pair in ranking_pairs(tied)] == [
+        ("p", "A", "B"),
+        ("p", "C", "B"),
+    ]
 
 
 @pytest.mark.parametrize(

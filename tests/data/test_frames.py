@@ -110,7 +110,7 @@ def test_every_whole_row_is_drawn_and_no_other():
         memory = frames.add(memory, *block(worlds, begin), STACK)
         if begin == 0:
             continue  # no row has all that it needs
-        place = np.unique(frames.draw(memory, jax.random.key(0), (2_000,), margins))
+        place = np.unique(frames.draw_places(memory, jax.random.key(0), (2_000,), margins))
         oldest = max(begin + BLOCK - ROWS, 0)
         rows = [t % ROWS for t in range(oldest + STACK - 1, begin + BLOCK - 2)]
         np.testing.assert_array_equal(place, sorted(r * WORLDS + b for r in rows for b in range(WORLDS)))

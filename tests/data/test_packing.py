@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from puzzlebox.data.packing import Written, batch_indices, pack, take
+from puzzlebox.data.packing import EncodedText, batch_indices, pack, take
 from puzzlebox.errors import UsageError
 
 
-def written(*tokens: int, prompt: int = 1) -> Written:
-    return Written(list(tokens), [i >= prompt for i in range(len(tokens))])
+def written(*tokens: int, prompt: int = 1) -> EncodedText:
+    return EncodedText(list(tokens), [i >= prompt for i in range(len(tokens))])
 
 
 def test_two_texts_share_a_row_by_hand():
@@ -53,7 +53,7 @@ def test_texts_that_do_not_fit_or_teach_nothing_are_named():
     with pytest.raises(UsageError, match="text 2 has 6 tokens and a row takes 5; raise --length"):
         pack([written(1, 2), written(1, 2, 3, 4, 5, 6)], 4, 0)
     with pytest.raises(UsageError, match="text 1 has nothing to learn"):
-        pack([Written([1, 2], [True, False])], 4, 0)
+        pack([EncodedText([1, 2], [True, False])], 4, 0)
 
 
 def test_take():

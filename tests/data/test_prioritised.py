@@ -7,7 +7,7 @@ import pytest
 
 from puzzlebox.data import prioritised
 
-draw = jax.jit(prioritised.draw, static_argnums=2)
+draw = jax.jit(prioritised.draw_places, static_argnums=2)
 put = jax.jit(prioritised.put)
 
 

@@ -27,7 +27,7 @@ def test_every_stretch_that_is_there_is_drawn_and_no_other(blocks, length):
     steps = filled(blocks)
     added = BLOCK * blocks
     rows = range(max(0, added - ROWS), added)
-    row, world = sequences.draw(steps, jax.random.key(0), 2000, length)
+    row, world = sequences.draw_starts(steps, jax.random.key(0), 2000, length)
     expected = {(r, w) for r in rows for w in range(WORLDS) if r + length - 1 in rows}
     assert set(zip(row.tolist(), world.tolist(), strict=True)) == expected
     stretch = sequences.read(steps.storage, row, world, length)
@@ -36,13 +36,13 @@ def test_every_stretch_that_is_there_is_drawn_and_no_other(blocks, length):
 
 
 def test_drawing_is_even():
-    row, world = sequences.draw(filled(4), jax.random.key(1), 30_000, 5)
+    row, world = sequences.draw_starts(filled(4), jax.random.key(1), 30_000, 5)
     counts = np.zeros((4, WORLDS))
     np.add.at(counts, (np.asarray(row), np.asarray(world)), 1)
     np.testing.assert_allclose(counts / 30_000, 1 / 12, atol=0.01)
 
 
 def test_too_few_rows_give_places_that_exist():
-    row, world = sequences.draw(filled(1), jax.random.key(0), 50, 8)
+    row, world = sequences.draw_starts(filled(1), jax.random.key(0), 50, 8)
     assert set(row.tolist()) == {0}
     assert set(world.tolist()) == set(range(WORLDS))

@@ -1,5 +1,3 @@
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +14,6 @@ from puzzlebox.ops.preference_losses import (
     kto_baseline,
     kto_loss,
     preference_metrics,
-    ranking_pairs,
     robust_dpo_loss,
 )
 
@@ -96,13 +93,6 @@ def test_the_reward_model_losses_by_hand():
     np.testing.assert_allclose(centring_loss(CHOSEN, REJECTED), [0.04, 0.25, 9.0], rtol=1e-5)
     # P(better) of the scores 0.9 and 0.1 is σ(0.8)
     assert float(jnp.exp(-bradley_terry_loss(jnp.float32(0.9), jnp.float32(0.1)))) == pytest.approx(sigma(0.8))
-
-
-def test_a_ranking_becomes_all_its_pairs():
-    assert ["DCAB"[b] + "DCAB"[w] for b, w in ranking_pairs(4)] == ["DC", "DA", "DB", "CA", "CB", "AB"]
-    assert [tuple(pair) for pair in ranking_pairs(6)] == list(itertools.combinations(range(6), 2))
-    with pytest.raises(UsageError, match="a ranking of 1"):
-        ranking_pairs(1)
 
 
 def test_metrics_by_hand():

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from puzzlebox.data.packing import Written
+from puzzlebox.data.packing import EncodedText
 from puzzlebox.errors import UsageError
 from puzzlebox.runs import preflight
 from puzzlebox.runs.build import build
@@ -68,7 +68,7 @@ def test_the_update_inside_a_round_of_star_is_measured():
     options = {"model": TINY, "batch_size": 2}
     plain, measured = (build(configure("star", "tiny", 1, 0, options)) for _ in range(2))
     measured.compile(None, told.append)
-    text = Written([61, 97, 257], [False, True, True])
+    text = EncodedText([61, 97, 257], [False, True, True])
     learned = [a.members[0][0]._fine_tune(a.start()[0], [text] * 2, 3)[0] for a in (plain, measured)]
     assert len(told) == 1 and "from the compiled program" in told[0]
     for a, b in zip(*map(jax.tree.leaves, learned), strict=True):

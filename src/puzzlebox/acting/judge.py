@@ -26,11 +26,11 @@ class Judge(eqx.Module):
     tokenizer: Tokenizer = eqx.field(static=True)
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[str], chat: bool = False) -> list[float]:
-        """The score of every completion, each to its prompt; ``chat`` as in `LanguageModel.ask`."""
+        """The score of every completion, each to its prompt; ``chat`` as in `LanguageModel.format_prompt`."""
         model = LanguageModel(self.scorer.decoder, self.tokenizer)
         texts = []
         for prompt, completion in zip(prompts, completions, strict=True):
-            asked = model.ask(prompt, chat)
+            asked = model.format_prompt(prompt, chat)
             texts.append([*model.encode(asked), *self.tokenizer.encode(completion), model.end_id(asked)])
         scores: list[float] = []
         for first in range(0, len(texts), ROWS):

@@ -79,7 +79,7 @@ def find_pairs(
     """
     if isinstance(task, TaskOfRows) and task.kind in ("preference", "ranking"):
         rows = task.rows(split)
-        found = [pair for row in rows for pair in (datasets.pairs(row) if row.completions else [row])]
+        found = [pair for row in rows for pair in (datasets.ranking_pairs(row) if row.completions else [row])]
         return [_pair(model, row) for row in found]
     pairs = []
     for sampled in sample(task, model, split, num_prompts, num_samples, temperature, seed, demonstrations):
@@ -126,7 +126,7 @@ def sample(
         part = examples[start : start + PROMPTS_AT_ONCE]
         written = complete(
             model,
-            [model.ask(example.prompt, task.chat) for example in part],
+            [model.format_prompt(example.prompt, task.chat) for example in part],
             jax.random.fold_in(jax.random.key(seed), start),
             max_tokens=task.max_tokens,
             sampling=Sampling(temperature),
@@ -157,7 +157,7 @@ def _judged(
     rewards: Sequence[float],
     demonstrations: bool,
 ) -> Sampled:
-    prompt = model.ask(example.prompt, task.chat)
+    prompt = model.format_prompt(example.prompt, task.chat)
     ids, texts, rewards = list(ids), list(texts), list(rewards)
     if demonstrations and example.completion:
         ids.append(model.encode_answered(prompt, example.completion)[1])

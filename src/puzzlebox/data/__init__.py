@@ -1,4 +1,5 @@
-"""What is learned from, and the files it lies in: replay, text and tokens, rows, and files of models.
+"""The data that algorithms learn from, and the files it is stored in.
 
-Nothing here acts or trains.
+Replay memories; tokenizers, chat templates and packed token rows; data sets for language models; checkpoints in the
+formats of Hugging Face, PEFT and llama.cpp. Nothing here acts or trains.
 """

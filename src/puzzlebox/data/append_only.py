@@ -1,4 +1,8 @@
-"""Does a chat template only append, or does it rewrite what was already said?"""
+"""Does a chat template only append, or does it rewrite earlier turns?
+
+Some templates do rewrite: they drop the reasoning of all but the last answer, or move the system prompt. A model that
+chats turn by turn with such a template sees other tokens than the ones that it is trained on.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,15 @@ CONVERSATION: tuple[Message, ...] = (
 )
 
 
-def append_only(tokenizer: Tokenizer, messages: Sequence[Message] = CONVERSATION) -> str | None:
-    """Whether every turn only appends: None, or one sentence that says where not, and the way out.
+def append_only_complaint(tokenizer: Tokenizer, messages: Sequence[Message] = CONVERSATION) -> str | None:
+    """None if every turn only appends; otherwise one sentence: where the template rewrites, and the way out.
 
-    For each assistant turn, what was rendered before it (generation prompt included) must be the beginning of what is
-    rendered with it, and that the beginning of what later turns give; in text and in token ids. Otherwise the tokens
+    For each assistant turn, the rendering before it (generation prompt included) must be a prefix of the rendering with
+    it, and that a prefix of the rendering with the turns after it, both as text and as token ids. Otherwise the tokens
     that a model has seen or sampled are not those that it is trained on. Raises what ``render`` raises.
     """
     way_out = "train one turn at a time, or pass a template that only appends with --chat-template FILE"
-    stages: list[tuple[int, bool]] = []
+    stages: list[tuple[int, bool]] = []  # how many messages are rendered, and whether a generation prompt follows
     for turn, message in enumerate(messages):
         if message["role"] == "assistant":
             stages += [(turn, True), (turn + 1, False)]
@@ -33,7 +37,7 @@ def append_only(tokenizer: Tokenizer, messages: Sequence[Message] = CONVERSATION
     for count, prompts in stages:
         text = tokenizer.chat_text(messages[:count], add_generation_prompt=prompts)
         ids = tokenizer.encode_chat(messages[:count], add_generation_prompt=prompts)
-        if before is not None:
+        if before is not None:  # compare with the stage before: first the text, then the tokens
             old_text, old_ids, old_count = before
             if not text.startswith(old_text):
                 place = _common(text, old_text)

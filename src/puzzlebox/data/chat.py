@@ -1,4 +1,4 @@
-"""Chat templates: the Jinja program that comes with a model and writes a conversation as one text.
+"""Chat templates: the Jinja program that comes with a model and renders a conversation as one text.
 
 Source: the conventions of Hugging Face's chat templates (variables, whitespace control, ``raise_exception``,
 ``strftime_now``, ``tojson`` without HTML escapes, ``{% generation %}`` blocks).
@@ -35,9 +35,9 @@ def render(
 ) -> str:
     """The conversation as the text that the model was trained on.
 
-    ``messages``: ``{"role": ..., "content": ...}`` each; ``add_generation_prompt`` ends with what opens the
-    assistant's turn; ``tools`` are JSON schemas. Raises ``UsageError`` when the template is broken, refuses the
-    messages, or reaches for what a template has no business with.
+    ``messages``: ``{"role": ..., "content": ...}`` each; with ``add_generation_prompt`` the text ends with the opening
+    of the assistant's turn; ``tools`` are JSON schemas. Raises ``UsageError`` when the template is broken, refuses the
+    messages, or reaches for attributes that the sandbox forbids.
     """
     try:
         return _compile(template).render(
@@ -60,7 +60,7 @@ def render(
 
 
 def read_template(path: str | Path) -> str:
-    """The template in a file; ``UsageError`` when it cannot be read. ``render`` tells what is wrong inside."""
+    """The template in a file; ``UsageError`` when it cannot be read. Errors inside it are reported by ``render``."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -85,7 +85,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 class _Generation(Extension):
-    """``{% generation %}`` marks the assistant's words for tools that want to know them; here it is only its body."""
+    """``{% generation %}`` marks the assistant's words for other tools; here the block is rendered as its body."""
 
     tags = {"generation"}  # noqa: RUF012  (Jinja's own attribute)
 

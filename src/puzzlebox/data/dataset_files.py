@@ -1,4 +1,7 @@
-"""Rows of a data file as dictionaries, each with its file and line; JSONL, JSON, parquet, ``datasets`` directories."""
+"""Reads data files into dictionaries, one a row, each with its file and line for messages to the user.
+
+JSONL, JSON, parquet, Arrow and text files, and the directories that Hugging Face ``datasets`` saves.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from typing import Any
 from puzzlebox.errors import UsageError, missing_extra
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".txt")
-Record = tuple[str, dict[str, Any] | UsageError]
+Record = tuple[str, dict[str, Any] | UsageError]  # the source, such as "rows.jsonl, line 3", and the row or its error
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Every row with its source; a row that cannot be read is the error that says why.
+    """Every row with its source. A row that cannot be read is yielded as the error that says why, not raised.
 
     Raises ``UsageError`` where nothing of a file can be read.
     """
@@ -24,6 +27,7 @@ def read_records(path: Path) -> Iterator[Record]:
             yield from _jsonl(file, read_utf8(file))
         elif file.suffix == ".json":
             text = read_utf8(file)
+            # Many files called .json hold JSON lines.
             yield from _json(file, text) if text.lstrip().startswith("[") else _jsonl(file, text)
         elif file.suffix == ".txt":
             yield str(file), {"text": read_utf8(file)}
@@ -38,7 +42,7 @@ def read_utf8(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     try:
-        return data.decode("utf-8-sig")  # some editors begin a file with a mark
+        return data.decode("utf-8-sig")  # without the byte order mark that some editors write
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UsageError(
@@ -48,12 +52,13 @@ def read_utf8(path: Path) -> str:
 
 
 def shown(value: Any) -> str:
-    """The value, short enough for a line."""
+    """The value as it stands in an error message: at most 60 characters."""
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _files(path: Path) -> list[Path]:
+    """The files that make up one table; raises UsageError where ``path`` is none, or several tables."""
     if path.is_file():
         if path.suffix not in SUFFIXES:
             raise UsageError(f"{path} is of no known kind; the name must end in {', '.join(SUFFIXES)}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from puzzlebox.data import dataset_files
-from puzzlebox.data.dataset_rows import COLUMNS, READERS, Bad, Row
+from puzzlebox.data.dataset_rows import COLUMNS, READERS, BadRow, Row
 from puzzlebox.errors import UsageError
 
 WAY_OUT = "mend the row, or leave such rows out with --skip-bad"
@@ -33,11 +33,6 @@ class Dataset(NamedTuple):
     kind: str
     rows: tuple[Row, ...]
     skipped: tuple[str, ...] = ()
-
-    @property
-    def conversational(self) -> bool:
-        """Whether any row holds messages, so that a chat template is needed."""
-        return any(isinstance(row.prompt if row.text is None else row.text, tuple) for row in self.rows)
 
 
 def read(path: str | Path, kind: str | Sequence[str] = tuple(COLUMNS), skip_bad: bool = False) -> Dataset:
@@ -64,7 +59,7 @@ def read(path: str | Path, kind: str | Sequence[str] = tuple(COLUMNS), skip_bad:
     for source, record in records:
         try:
             rows.append(READERS[kind](source, record, columns))
-        except Bad as error:
+        except BadRow as error:
             message = f"{source}, {error}"
             if not skip_bad:
                 raise UsageError(f"{message}; {WAY_OUT}") from None
@@ -80,8 +75,11 @@ def kind_of(columns: Iterable[str]) -> str | None:
     return next((kind for kind, choices in COLUMNS.items() if any(there >= set(c) for c in choices)), None)
 
 
-def pairs(row: Row) -> Iterator[Row]:
-    """The preference rows of a ranking: every better completion over every worse one; ties give none."""
+def ranking_pairs(row: Row) -> Iterator[Row]:
+    """The preference rows of a ranking: every better completion over every worse one; ties give none.
+
+    A ranking of n completions without ties gives n (n − 1) / 2 rows, as in Ouyang et al. 2022.
+    """
     ranked = list(zip(row.completions or (), row.places or (), strict=True))
     for index, (better, place) in enumerate(ranked):
         for worse, other in ranked[index + 1 :]:

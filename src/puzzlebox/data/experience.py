@@ -41,7 +41,7 @@ class Experience(eqx.Module):
 
     @property
     def margins(self) -> tuple[int, int]:
-        """How many of the oldest and of the newest rows cannot be drawn."""
+        """How many of the oldest and of the newest rows cannot be drawn, because their stack or returns are cut."""
         return frames.margins(self.stack, self.num_rewards) if self.stack else (0, 0)
 
     def empty(self, observation: Array, action: Array) -> Past:
@@ -72,8 +72,8 @@ class Experience(eqx.Module):
         if self.prioritised:
             return jax.random.split(key, shape[0])
         if self.stack:
-            return frames.draw(past.steps, key, shape, self.margins)
-        return transitions.draw(past.steps, key, shape)
+            return frames.draw_places(past.steps, key, shape, self.margins)
+        return transitions.draw_places(past.steps, key, shape)
 
     def draw(
         self, past: Past, prepared: Array, count: int, discount: ArrayLike, importance: ArrayLike
@@ -84,7 +84,7 @@ class Experience(eqx.Module):
         """
         if past.priorities is None:
             return prepared, self._read(past.steps, prepared, discount)
-        place, priority = prioritised.draw(past.priorities, prepared, count)
+        place, priority = prioritised.draw_places(past.priorities, prepared, count)
         sample = self._read(past.steps, place, discount)
         return place, sample._replace(weight=sample.weight * prioritised.importance_weights(priority, importance))
 

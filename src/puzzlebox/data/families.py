@@ -74,23 +74,23 @@ def decoder_config(config: dict) -> DecoderConfig:
 def llama_config(config: dict, family: str) -> DecoderConfig:
     """llama, mistral, qwen2, qwen3 and gemma: RMS norms, a gated feed-forward part, rotary positions."""
     gemma, gemma3 = family in GEMMA, family == "gemma3_text"
-    width, heads = need(config, "hidden_size"), need(config, "num_attention_heads")
+    width, heads = require(config, "hidden_size"), require(config, "num_attention_heads")
     head_dim = config.get("head_dim") or (128 if family == "qwen3" else 256 if gemma else width // heads)
-    base, scaling = rope(config, 1e6 if gemma3 else 1e4, "full_attention")
-    local, local_scaling = rope(config, 1e4, "sliding_attention") if gemma3 else (0.0, ())
+    base, scaling = rope_settings(config, 1e6 if gemma3 else 1e4, "full_attention")
+    local, local_scaling = rope_settings(config, 1e4, "sliding_attention") if gemma3 else (0.0, ())
     if local_scaling:
         raise UsageError("config.json scales the rotary positions of layers with a window; that is not supported")
     bias = bool(config.get("attention_bias"))
     scalar = config.get("query_pre_attn_scalar", 256) if gemma else head_dim
     activation = config.get("hidden_activation") or "gelu_pytorch_tanh" if gemma else config.get("hidden_act", "silu")
     return DecoderConfig(
-        vocab_size=need(config, "vocab_size"),
+        vocab_size=require(config, "vocab_size"),
         width=width,
-        num_layers=need(config, "num_hidden_layers"),
+        num_layers=require(config, "num_hidden_layers"),
         num_heads=heads,
         num_kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=head_dim,
-        hidden=need(config, "intermediate_size"),
+        hidden=require(config, "intermediate_size"),
         context=config.get("max_position_embeddings", 2048),
         norm_epsilon=config.get("rms_norm_eps", 1e-6),
         activation=activation_name(activation),
@@ -102,7 +102,7 @@ def llama_config(config: dict, family: str) -> DecoderConfig:
         mlp_bias=bool(config.get("mlp_bias")) and family == "llama",
         qk_norm=family in ("qwen3", "gemma3_text"),
         sandwich=gemma,
-        windows=windows(config, family),
+        windows=layer_windows(config, family),
         attention_softcap=(config.get("attn_logit_softcapping", 0 if gemma3 else 50.0) or 0.0) if gemma else 0.0,
         logit_softcap=(config.get("final_logit_softcapping", 0 if gemma3 else 30.0) or 0.0) if gemma else 0.0,
         embed_scale=math.sqrt(width) if gemma else 1.0,
@@ -112,16 +112,17 @@ def llama_config(config: dict, family: str) -> DecoderConfig:
 
 
 def gpt2_config(config: dict) -> DecoderConfig:
-    width, heads = need(config, "n_embd"), need(config, "n_head")
+    """gpt2: layer norms, learned positions, biases everywhere, keys of its own (``n_embd`` …)."""
+    width, heads = require(config, "n_embd"), require(config, "n_head")
     return DecoderConfig(
-        vocab_size=need(config, "vocab_size"),
+        vocab_size=require(config, "vocab_size"),
         width=width,
-        num_layers=need(config, "n_layer"),
+        num_layers=require(config, "n_layer"),
         num_heads=heads,
         num_kv_heads=heads,
         head_dim=width // heads,
         hidden=config.get("n_inner") or 4 * width,
-        context=need(config, "n_positions"),
+        context=require(config, "n_positions"),
         norm="layer",
         norm_epsilon=config.get("layer_norm_epsilon", 1e-5),
         activation=activation_name(config.get("activation_function", "gelu_new")),
@@ -135,17 +136,18 @@ def gpt2_config(config: dict) -> DecoderConfig:
 
 
 def neox_config(config: dict) -> DecoderConfig:
-    width, heads = need(config, "hidden_size"), need(config, "num_attention_heads")
+    """gpt_neox (Pythia): layer norms, attention and feed-forward in parallel, part of each head rotated."""
+    width, heads = require(config, "hidden_size"), require(config, "num_attention_heads")
     bias = bool(config.get("attention_bias", True))
-    base, scaling = rope(config, config.get("rotary_emb_base", 1e4), "full_attention")
+    base, scaling = rope_settings(config, config.get("rotary_emb_base", 1e4), "full_attention")
     return DecoderConfig(
-        vocab_size=need(config, "vocab_size"),
+        vocab_size=require(config, "vocab_size"),
         width=width,
-        num_layers=need(config, "num_hidden_layers"),
+        num_layers=require(config, "num_hidden_layers"),
         num_heads=heads,
         num_kv_heads=heads,
         head_dim=width // heads,
-        hidden=need(config, "intermediate_size"),
+        hidden=require(config, "intermediate_size"),
         context=config.get("max_position_embeddings", 2048),
         norm="layer",
         norm_epsilon=config.get("layer_norm_eps", 1e-5),
@@ -164,21 +166,26 @@ def neox_config(config: dict) -> DecoderConfig:
     )
 
 
-def need(config: dict, key: str) -> Any:
+def require(config: dict, key: str) -> Any:
+    """The value of ``key``; raises UsageError where it is missing or null."""
     if config.get(key) is None:
         raise UsageError(f"config.json has no '{key}', which model_type '{config['model_type']}' needs")
     return config[key]
 
 
 def activation_name(name: str) -> str:
+    """The decoder's name of an activation; raises UsageError for one that it does not have."""
     if name not in ACTIVATIONS:
         raise UsageError(f"config.json has the activation '{name}'; supported are: {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 
-def rope(config: dict, base: float, kind: str) -> tuple[float, tuple]:
-    """Base and scaling of the rotary positions, of layers of ``kind`` where the file tells them apart."""
-    values = config.get("rope_parameters") or {}
+def rope_settings(config: dict, base: float, kind: str) -> tuple[float, tuple]:
+    """Base and scaling of the rotary positions, for layers of ``kind`` where the file distinguishes them.
+
+    ``base`` is the family's default. The scaling is as in `DecoderConfig`. Raises UsageError for an unknown scaling.
+    """
+    values = config.get("rope_parameters") or {}  # transformers 5; one set for all layers, or one per kind of layer
     if kind in values or "full_attention" in values:
         values = values.get(kind) or {}
     old_base = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"}[kind]
@@ -191,14 +198,14 @@ def rope(config: dict, base: float, kind: str) -> tuple[float, tuple]:
     if name == "linear":
         return base, ("linear", float(values["factor"]))
     if name == "llama3":
-        original = values.get("original_max_position_embeddings") or need(config, "max_position_embeddings")
+        original = values.get("original_max_position_embeddings") or require(config, "max_position_embeddings")
         low, high = float(values["low_freq_factor"]), float(values["high_freq_factor"])
         return base, ("llama3", float(values["factor"]), low, high, int(original))
     raise UsageError(f"config.json has the rotary scaling '{name}'; supported are: default, linear, llama3")
 
 
-def windows(config: dict, family: str) -> tuple[int, ...]:
-    """How far each layer sees, 0 for everything; () when all layers see everything."""
+def layer_windows(config: dict, family: str) -> tuple[int, ...]:
+    """The attention window of each layer in tokens, 0 for the whole context; () where no layer has a window."""
     layers, window = config["num_hidden_layers"], config.get("sliding_window", 4096) or 0
     if family == "mistral":
         narrow = [True] * layers
@@ -235,24 +242,32 @@ def family_of(config: DecoderConfig) -> str:
 
 
 def differences(config: DecoderConfig, family: str) -> str:
-    """What of ``config`` the family's ``config.json`` cannot say, as text; empty when it says everything."""
+    """The fields of ``config`` that the family's ``config.json`` cannot express, as text; empty when it holds them all.
+
+    Found by writing ``config.json`` and reading it back.
+    """
     if not any(config.windows):
         config = config._replace(windows=())
-    told = decoder_config(config_json(config, family))
+    reread = decoder_config(config_json(config, family))
     if family == "gpt2":  # has no rotary settings
-        told = told._replace(rope_base=config.rope_base)
-    pairs = zip(config._fields, config, told, strict=True)
-    return ", ".join(f"{name} {mine}" for name, mine, other in pairs if mine != other)
+        reread = reread._replace(rope_base=config.rope_base)
+    fields = zip(config._fields, config, reread, strict=True)
+    return ", ".join(f"{name} {own}" for name, own, other in fields if own != other)
 
 
 def config_json(config: DecoderConfig, family: str) -> dict:
-    """``config.json`` of a decoder as a model of ``family``; readable by transformers 4 and 5."""
+    """``config.json`` of a decoder as a model of ``family``; transformers 4 and 5 both read it."""
     c = config
-    told: dict[str, Any] = {"architectures": [ARCHITECTURES[family]], "model_type": family, "vocab_size": c.vocab_size}
+    entries: dict[str, Any] = {
+        "architectures": [ARCHITECTURES[family]],
+        "model_type": family,
+        "vocab_size": c.vocab_size,
+    }
     activation = ACTIVATION_NAMES[c.activation]
+    # gpt2 has names of its own for everything
     if family == "gpt2":
         names = {"gelu_pytorch_tanh": "gelu_new"}
-        return told | {
+        return entries | {
             "n_embd": c.width,
             "n_layer": c.num_layers,
             "n_head": c.num_heads,
@@ -262,7 +277,8 @@ def config_json(config: DecoderConfig, family: str) -> dict:
             "activation_function": names.get(activation, activation),
             "tie_word_embeddings": c.tied,
         }
-    told |= {
+    # what all other families share
+    entries |= {
         "hidden_size": c.width,
         "num_hidden_layers": c.num_layers,
         "num_attention_heads": c.num_heads,
@@ -271,33 +287,35 @@ def config_json(config: DecoderConfig, family: str) -> dict:
         "tie_word_embeddings": c.tied,
     } | rope_json(c, family)
     if family == "gpt_neox":
-        return told | {
+        return entries | {
             "hidden_act": activation,
             "layer_norm_eps": c.norm_epsilon,
             "attention_bias": c.qkv_bias,
             "use_parallel_residual": c.parallel,
         }
-    told |= {"num_key_value_heads": c.num_kv_heads, "head_dim": c.head_dim, "rms_norm_eps": c.norm_epsilon}
-    told["hidden_activation" if family in GEMMA else "hidden_act"] = activation
+    # the families with RMS norms, which differ in biases and windows
+    entries |= {"num_key_value_heads": c.num_kv_heads, "head_dim": c.head_dim, "rms_norm_eps": c.norm_epsilon}
+    entries["hidden_activation" if family in GEMMA else "hidden_act"] = activation
     window = max(c.windows, default=0) or None
     if family == "mistral":
-        return told | {"sliding_window": window}
+        return entries | {"sliding_window": window}
     if family == "llama":
-        return told | {"attention_bias": c.out_bias, "mlp_bias": c.mlp_bias}
+        return entries | {"attention_bias": c.out_bias, "mlp_bias": c.mlp_bias}
     kinds = ["sliding_attention" if w else "full_attention" for w in c.windows or (0,) * c.num_layers]
-    told |= {"sliding_window": window, "layer_types": kinds}
+    entries |= {"sliding_window": window, "layer_types": kinds}
     if family in GEMMA:
-        told |= {"sliding_window": window or 4096, "attention_bias": c.out_bias}
-        told |= {"query_pre_attn_scalar": round(c.query_scale**-2) if c.query_scale else c.head_dim}
-        return told | {
+        entries |= {"sliding_window": window or 4096, "attention_bias": c.out_bias}
+        entries |= {"query_pre_attn_scalar": round(c.query_scale**-2) if c.query_scale else c.head_dim}
+        return entries | {
             "attn_logit_softcapping": c.attention_softcap or None,
             "final_logit_softcapping": c.logit_softcap or None,
         }
-    told |= {"use_sliding_window": window is not None, "max_window_layers": c.num_layers}
-    return told | ({"attention_bias": c.out_bias} if family == "qwen3" else {})
+    entries |= {"use_sliding_window": window is not None, "max_window_layers": c.num_layers}
+    return entries | ({"attention_bias": c.out_bias} if family == "qwen3" else {})
 
 
 def rope_json(c: DecoderConfig, family: str) -> dict:
+    """The rotary settings in both layouts: ``rope_parameters`` (transformers 5), and the older keys beside it."""
     scaling: dict[str, Any] = {"rope_type": "default"}
     if c.rope_scaling and c.rope_scaling[0] == "linear":
         scaling = {"rope_type": "linear", "factor": c.rope_scaling[1]}

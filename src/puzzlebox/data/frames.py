@@ -1,4 +1,4 @@
-"""A replay of pictures that stores every frame once: stacks of frames are put together when they are drawn.
+"""A replay of pictures that stores every frame once: stacks of frames are put together again when they are drawn.
 
 Of an observation ``[H, W, frames · C]``, whose frames are stacked with the newest last, only the newest is kept. A
 million frames of 84 × 84 are 7.06 GB, where stacks with their successors would be 56. Source: Mnih et al. 2015.
@@ -27,10 +27,10 @@ from puzzlebox.types import Array, Key, Trajectory
 
 
 class Frames(NamedTuple):
-    """One step of the worlds, or ``[rows, B, ...]``; ``frame`` is the newest of what was seen before the action.
+    """One step of the worlds, or ``[rows, B, ...]``; ``frame`` is the newest one of the observation acted on.
 
-    ``first``: it begins an episode. ``filled``: nothing went before it in the stack but zeros (`BLANK`) or copies of it
-    (`COPIES`).
+    ``first``: it begins an episode. ``filled``: its stack held nothing older, but zeros (`BLANK`) or copies of it
+    (`COPIES`); 0 otherwise.
     """
 
     frame: Array
@@ -50,13 +50,13 @@ def margins(stack: int, num_steps: int) -> tuple[int, int]:
 
 
 def empty(observation: Array, action: Array, rows: int, stack: int) -> Replay:
-    """A replay without content, for ``observation [B, H, W, stack · C]`` and ``action [B, ...]`` like these."""
+    """An empty replay, for ``observation [B, H, W, stack · C]`` and ``action [B, ...]`` like these."""
     reward, flag, filled = (jnp.zeros(action.shape[0], dtype) for dtype in (jnp.float32, jnp.bool_, jnp.uint8))
     return replay.empty(Frames(_newest(observation, stack), action, reward, flag, flag, filled), rows)
 
 
 def add(memory: Replay, trajectory: Trajectory, first: Array, stack: int) -> Replay:
-    """Adds ``[T, B, ...]`` steps; T divides the rows."""
+    """Adds ``[T, B, ...]`` steps; T divides the rows. ``first [T, B]`` is True where an episode begins."""
     frame = _newest(trajectory.observation, stack)
     older = trajectory.observation[..., : -frame.shape[-1]].reshape(*frame.shape[:-1], stack - 1, frame.shape[-1])
 
@@ -68,8 +68,12 @@ def add(memory: Replay, trajectory: Trajectory, first: Array, stack: int) -> Rep
     return replay.add(memory, steps)
 
 
-def draw(memory: Replay, key: Key, shape: tuple[int, ...], margins: tuple[int, int]) -> Array:
-    """Places drawn uniformly with replacement, int32 ``shape``; any place as long as none has all its rows."""
+def draw_places(memory: Replay, key: Key, shape: tuple[int, ...], margins: tuple[int, int]) -> Array:
+    """Places drawn uniformly with replacement, int32 ``shape``, outside the ``margins`` (oldest, newest rows).
+
+    As long as the replay is no longer than its margins, the oldest row that may be drawn is drawn all the same; the
+    caller waits until there is more.
+    """
     rows, worlds = memory.storage.reward.shape
     oldest = jnp.maximum(memory.added - rows, 0) + margins[0]
     newest = jnp.maximum(memory.added - margins[1], oldest + 1)
@@ -78,7 +82,11 @@ def draw(memory: Replay, key: Key, shape: tuple[int, ...], margins: tuple[int, i
 
 
 def read(memory: Replay, place: Array, num_steps: int, discount: ArrayLike, stack: int) -> Sample:
-    """The steps at ``place [N]``, with ``num_steps`` rewards each, or as many as the episode has."""
+    """The steps at ``place [N]``, with ``num_steps`` rewards each, or as many as the episode has.
+
+    The observation after the n steps is that of a later row. Behind a truncation there is none: the next row begins
+    another episode. There the return is cut one step earlier, and where nothing is left, ``weight`` is 0.
+    """
     steps: Frames = memory.storage
     rows, worlds = steps.reward.shape
     row, world = place // worlds, place % worlds

@@ -1,9 +1,9 @@
-"""Models as GGUF files, the one-file format of llama.cpp: its numbers, often quantised, become a `Decoder`'s arrays.
+"""Models as GGUF files, the one-file format of llama.cpp: its tensors, often quantised, become a `Decoder`'s arrays.
 
 Source: the GGUF specification and llama.cpp's converter, whose conventions differ from Hugging Face's: in the llama
 architecture the rows of query and key stand in the order that rotates neighbours; gemma's norms already hold 1 + w;
-query, key and value of gpt2 and gptneox lie one above the other. What the file does not say (gemma's local base and
-which layers have a window) is filled in as llama.cpp does.
+query, key and value of gpt2 and gptneox are stacked in one tensor. What the file leaves out (gemma's local rotary base,
+and which layers have a window) is filled in as llama.cpp does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WIDE_QUERIES = {"gemma2": 46, "gemma3": 62}
 
 
 def load_gguf(path: str | Path, dtype: Any = jnp.float32) -> tuple[Decoder, GGUFReader]:
-    """The `Decoder` in a GGUF file, dequantised to ``dtype``, and the reader, from which the tokenizer is made.
+    """The `Decoder` in a GGUF file, dequantised to ``dtype``, and the reader, from which `Tokenizer.from_gguf` is made.
 
     Raises UsageError for a damaged file, an architecture or a quantisation that is not supported, and tensors that do
     not fit.
@@ -62,7 +62,11 @@ def load_gguf(path: str | Path, dtype: Any = jnp.float32) -> tuple[Decoder, GGUF
 
 
 def gguf_config(reader: GGUFReader, arch: str, factors: np.ndarray | None = None) -> DecoderConfig:
-    """The decoder's shape from the file's fields; ``factors``: what the file divides the rotary frequencies by."""
+    """The decoder's shape from the file's fields; ``factors``: what the file divides the rotary frequencies by.
+
+    ``arch`` is the file's architecture, which is also the prefix of its keys. Raises UsageError for a missing field, a
+    mixture of experts, and a rotary scaling that the decoder does not have.
+    """
 
     def value(key: str, default: Any = None) -> Any:
         found = _value(reader, f"{arch}.{key}", default)
@@ -70,6 +74,7 @@ def gguf_config(reader: GGUFReader, arch: str, factors: np.ndarray | None = None
             raise UsageError(f"the GGUF file has no {arch}.{key}; download it again")
         return found
 
+    # GGUF does not say which biases and norms a model has: the tensors that are there do.
     shapes = {tensor.name: tuple(tensor.shape) for tensor in reader.tensors}
     if value("expert_count", 0):
         raise UsageError("the GGUF file holds a mixture of experts, which is not supported")
@@ -110,6 +115,7 @@ def gguf_config(reader: GGUFReader, arch: str, factors: np.ndarray | None = None
         query_scale=(width // heads) ** -0.5 if layers == WIDE_QUERIES.get(arch) else 0.0,
         tied="output.weight" not in shapes,
     )
+    # The rotary scaling: linear by a field, llama 3's by a tensor of factors.
     kind = value("rope.scaling.type", "none")
     if kind == "linear":
         return config._replace(rope_scaling=("linear", float(value("rope.scaling.factor"))))
@@ -119,11 +125,17 @@ def gguf_config(reader: GGUFReader, arch: str, factors: np.ndarray | None = None
         )
     if factors is None:
         return config
-    return config._replace(rope_scaling=llama3(config, factors, value("rope.scaling.original_context_length", 8192)))
+    return config._replace(
+        rope_scaling=llama3_scaling(config, factors, value("rope.scaling.original_context_length", 8192))
+    )
 
 
-def llama3(config: DecoderConfig, factors: np.ndarray, original: int) -> tuple:
-    """Llama 3's scaling, which GGUF spells out as one factor for each frequency."""
+def llama3_scaling(config: DecoderConfig, factors: np.ndarray, original: int) -> tuple:
+    """Llama 3's scaling, recovered from the factors ``[head_dim / 2]`` that GGUF stores, one per frequency.
+
+    Llama 3's own low and high frequency factors (1 and 4) are assumed; raises UsageError where they do not reproduce
+    the file's. ``original``: the context length before scaling, in tokens.
+    """
     scaling = ("llama3", float(factors.max()), 1.0, 4.0, original)
     if not np.allclose(rope_factors(config._replace(rope_scaling=scaling)), factors, rtol=1e-4):
         raise UsageError("the GGUF file has rotary factors (rope_freqs.weight) that are not those of llama 3")
@@ -131,7 +143,7 @@ def llama3(config: DecoderConfig, factors: np.ndarray, original: int) -> tuple:
 
 
 def rope_factors(config: DecoderConfig) -> np.ndarray:
-    """What scaling divides each rotary frequency by, ``[head_dim / 2]``."""
+    """What the scaling divides each rotary frequency by, float32 ``[head_dim / 2]``."""
     plain = frequencies(config, config.rope_base, ())
     return (plain / frequencies(config, config.rope_base, config.rope_scaling)).astype(np.float32)
 
@@ -141,7 +153,7 @@ def _value(reader: GGUFReader, key: str, default: Any = None) -> Any:
     if field is None:
         return default
     value = field.contents()
-    # float32 in the file: 1e-05 is meant, not 9.999999747378752e-06.
+    # The file holds float32: read 1e-05, not 9.999999747378752e-06.
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
@@ -157,7 +169,7 @@ LINEARS = {
 
 
 def gguf_tensors(c: DecoderConfig, arch: str) -> list[Tensor]:
-    """The tensors of a GGUF file of this architecture and shape."""
+    """The tensors of a GGUF file of this architecture and shape, and the arrays of the `Decoder` that they hold."""
     leaves = ("weight", "bias") if c.norm == "layer" else ("weight",)
     fused = arch in ("gpt2", "gptneox")
     norms = {"attn_norm": "attention_norm", "ffn_norm": "feed_forward_norm"}

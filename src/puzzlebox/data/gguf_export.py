@@ -25,16 +25,17 @@ from puzzlebox.nets.decoder import Decoder, DecoderConfig
 from puzzlebox.nets.linear import merge_lora
 
 FILE_TYPES = {"float16": LlamaFileType.MOSTLY_F16, "float32": LlamaFileType.ALL_F32}
-# A text on which the known rules for cutting give different tokens; the accent stands by itself.
+# A text that each of the known pre-tokenizers splits differently; the accent in it is a character of its own.
 PROBE = (
     "Hello, world!! It's 12345 o'clock\n\n  x=3.14;\tI'LL go… naïve cafe\u0301 №7 4๕ 你好世界 émigré\r\n\n\n   end  "
 )
 
 
 def save_gguf(decoder: Decoder, tokenizer: Tokenizer, path: str | Path, dtype: str = "float16") -> None:
-    """Writes a llama, qwen2 or qwen3 shaped decoder, adapters merged, with its tokenizer.
+    """Writes a decoder of the shape of llama, qwen2 or qwen3 with its tokenizer; adapters are merged.
 
-    Raises UsageError for another shape and for a tokenizer that GGUF has no rule for.
+    ``dtype``: float16 or float32, of matrices. The file appears whole or not at all: it is written under another name
+    and then renamed. Raises UsageError for another shape and for a tokenizer that GGUF has no rule for.
     """
     if dtype not in FILE_TYPES:
         raise UsageError(f"dtype is '{dtype}'; choose one of: {', '.join(FILE_TYPES)}")
@@ -66,6 +67,7 @@ def save_gguf(decoder: Decoder, tokenizer: Tokenizer, path: str | Path, dtype: s
 
 
 def write_config(writer: GGUFWriter, c: DecoderConfig) -> None:
+    """The fields that describe the decoder's shape; llama 3's rotary scaling also needs the tensor `ROPE_FACTORS`."""
     writer.add_vocab_size(c.vocab_size)
     writer.add_context_length(c.context)
     writer.add_embedding_length(c.width)
@@ -86,21 +88,24 @@ def write_config(writer: GGUFWriter, c: DecoderConfig) -> None:
 
 
 def tokenizer_fields(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
-    """The ``tokenizer.*`` fields by name. Ids that the tokenizer does not use get a name and the type "unused"."""
+    """The ``tokenizer.*`` fields by name. Ids that the tokenizer does not use get a name and the type "unused".
+
+    Raises UsageError for a tokenizer that is no byte-level BPE, or that has more tokens than ``vocab_size``.
+    """
     library = tokenizer.library
-    told = json.loads(library.to_str())
-    if told["model"]["type"] != "BPE" or told["model"].get("byte_fallback"):
+    described = json.loads(library.to_str())
+    if described["model"]["type"] != "BPE" or described["model"].get("byte_fallback"):
         raise UsageError("GGUF files are written with byte-level BPE tokenizers only; export the model with --to hf")
     if tokenizer.vocab_size > vocab_size:
         raise UsageError(f"the tokenizer has {tokenizer.vocab_size} tokens, the model's embedding only {vocab_size}")
     tokens = [f"[PAD{i}]" for i in range(vocab_size)]
     types = [TokenType.UNUSED] * vocab_size
-    for token, i in told["model"]["vocab"].items():
+    for token, i in described["model"]["vocab"].items():
         tokens[i], types[i] = token, TokenType.NORMAL
-    for added in told["added_tokens"]:
+    for added in described["added_tokens"]:
         kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
         tokens[added["id"]], types[added["id"]] = added["content"], kind
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in told["model"]["merges"]]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in described["model"]["merges"]]
     fields: dict[str, Any] = {
         "ggml.model": "gpt2",
         "ggml.tokens": tokens,
@@ -114,16 +119,20 @@ def tokenizer_fields(tokenizer: Tokenizer, vocab_size: int) -> dict[str, Any]:
     others = [i for i in tokenizer.stop_ids if i != tokenizer.eos_id]
     fields |= {f"ggml.{name}_token_id": i for name, i in zip(("eot", "eom"), others, strict=False)}
     fields |= {} if tokenizer.chat_template is None else {"chat_template": tokenizer.chat_template}
-    return {"ggml.pre": rule(tokenizer, fields)} | fields
+    return {"ggml.pre": pre_tokenizer_name(tokenizer, fields)} | fields
 
 
-def rule(tokenizer: Tokenizer, fields: dict[str, Any]) -> str:
-    """The name of the rule that cuts texts as this tokenizer does, found by trying each on `PROBE`."""
+def pre_tokenizer_name(tokenizer: Tokenizer, fields: dict[str, Any]) -> str:
+    """GGUF's name of the rule that splits texts as this tokenizer does, found by trying each on `PROBE`.
+
+    Raises UsageError where none gives the same tokens.
+    """
     wanted = tokenizer.encode(PROBE)
     for name in gguf_tokenizer.RULES:
-        told = {f"tokenizer.{key}": SimpleNamespace(contents=lambda x=x: x) for key, x in fields.items()}
-        told["tokenizer.ggml.pre"] = SimpleNamespace(contents=lambda name=name: name)
-        parts = gguf_tokenizer.build(SimpleNamespace(fields=told))
+        # What a GGUFReader would show of the file if it were written with this rule.
+        shown = {f"tokenizer.{key}": SimpleNamespace(contents=lambda x=x: x) for key, x in fields.items()}
+        shown["tokenizer.ggml.pre"] = SimpleNamespace(contents=lambda name=name: name)
+        parts = gguf_tokenizer.build(SimpleNamespace(fields=shown))
         if parts.library.encode(PROBE, add_special_tokens=False).ids == wanted:
             return name
     raise UsageError(
@@ -133,6 +142,7 @@ def rule(tokenizer: Tokenizer, fields: dict[str, Any]) -> str:
 
 
 def write_tokenizer(writer: GGUFWriter, fields: dict[str, Any]) -> None:
+    """Each field with the type that its Python value has; bool comes before int, since a bool is an int."""
     for name, value in fields.items():
         key = f"tokenizer.{name}"
         if isinstance(value, bool):

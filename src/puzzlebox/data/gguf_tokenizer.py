@@ -1,6 +1,6 @@
 """The byte-pair tokenizer inside a GGUF file, rebuilt for the ``tokenizers`` library.
 
-A GGUF file holds the tokens, their types, the merges, and the name of the rule (``tokenizer.ggml.pre``) that cuts a
+A GGUF file holds the tokens, their types, the merges, and the name of the rule (``tokenizer.ggml.pre``) that splits a
 text before the merges; the rules themselves are in the programs that read it. Source: GGUF's specification for the
 keys; for each rule the ``tokenizer.json`` of the model family it is named after.
 
@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from puzzlebox.data.tokenizer_files import Parts
 from puzzlebox.errors import UsageError
 
-CONTROL, USER_DEFINED = 3, 4
+CONTROL, USER_DEFINED = 3, 4  # GGUF's types of tokens that are no pieces of text
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3, QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -25,7 +25,7 @@ LLAMA3, QWEN2 = (
     + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     for digits in (r"\p{N}{1,3}", r"\p{N}")
 )
-# Cuts made one after the other; each keeps its matches and what lies between them.
+# Splits made one after the other; each keeps its matches and what lies between them as pieces.
 RULES: dict[str, tuple[str, ...]] = {
     "default": (r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"),
     "gpt-2": (GPT2,),
@@ -36,12 +36,16 @@ RULES: dict[str, tuple[str, ...]] = {
 
 
 def build(reader: Any) -> Parts:
-    """The tokenizer and its special ids from a ``gguf.GGUFReader``; ``UsageError`` for a kind not in ``RULES``."""
+    """The tokenizer and its special ids from a ``gguf.GGUFReader``.
+
+    Raises UsageError for a kind of tokenizer or a rule that is not in ``RULES``, and for a file that lacks tokens.
+    """
 
     def read(key: str, default: Any = None) -> Any:
         field = reader.fields.get(f"tokenizer.{key}")
         return default if field is None else field.contents()
 
+    # Check that the file holds a tokenizer that can be rebuilt.
     model, pre = read("ggml.model"), read("ggml.pre", "default")
     if model != "gpt2":
         raise UsageError(
@@ -62,8 +66,8 @@ def build(reader: Any) -> Parts:
         raise UsageError("the GGUF file names no end-of-text token (tokenizer.ggml.eos_token_id)")
     if len(types) != len(tokens):
         raise UsageError(f"the GGUF file has {len(tokens)} tokens and {len(types)} token types; download it again")
+    # Build it, then add the special tokens, in the order of their ids: a token that is in the vocabulary keeps its id.
     library = _library(tokens, merges, pre)
-    # In the order of their ids: a token that is in the vocabulary keeps its id.
     library.add_tokens(
         [
             AddedToken(token, special=kind == CONTROL, normalized=False)

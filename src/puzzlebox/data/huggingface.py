@@ -1,8 +1,8 @@
 """Models as Hugging Face directories: ``config.json`` and ``model.safetensors``, whole or in shards.
 
 `load_decoder` reads one into a `Decoder`, `save_decoder` writes one that transformers opens. The tokenizer's files are
-the caller's. Weights are read one tensor at a time; pickled ones (``pytorch_model.bin``) are refused, since opening
-such a file runs whatever it contains.
+not touched (see `Tokenizer.load` and `save`). Weights are read one tensor at a time; pickled ones
+(``pytorch_model.bin``) are refused, since opening such a file runs whatever it contains.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def load_decoder(directory: str | Path, dtype: Any = jnp.float32) -> Decoder:
         places = {common_name(name, family): (file, name) for file in files for name in file.keys()}  # noqa: SIM118
         if config.tied:
             for name in ("lm_head.weight", "embed_out.weight"):
-                places.pop(name, None)  # the embedding once more
+                places.pop(name, None)  # a copy of the embedding
 
         def read(name: str) -> np.ndarray:
             file, own_name = places[name]
@@ -71,12 +71,14 @@ def save_decoder(
     family = before.get("model_type")
     if family is None or differences(config, family):
         family = family_of(config)
-    told = config_json(config, family) | {"dtype": str(decoder.embedding.dtype)}
-    told |= {name: before.get(name) for name in TOKEN_IDS}  # null: transformers' own would name tokens of other models
+    entries = config_json(config, family) | {"dtype": str(decoder.embedding.dtype)}
+    entries |= {
+        name: before.get(name) for name in TOKEN_IDS
+    }  # null: transformers' own would name tokens of other models
     directory.mkdir(parents=True, exist_ok=True)
     written = write_weights(huggingface_tensors(config, family), leaves(decoder), directory, shard_bytes)
-    (directory / "config.json").write_text(json.dumps(told, indent=2) + "\n")
-    for path in directory.iterdir():  # of a model that was here before
+    (directory / "config.json").write_text(json.dumps(entries, indent=2) + "\n")
+    for path in directory.iterdir():  # weights of a model that was here before
         if WEIGHTS.fullmatch(path.name) and path.name not in written:
             path.unlink()
 
@@ -108,6 +110,7 @@ def write_weights(table: list[Tensor], arrays: dict[str, Any], directory: Path, 
 
 
 def read_json(directory: Path, name: str) -> dict:
+    """The JSON file ``name`` of a model's directory; raises UsageError where it is missing or broken."""
     try:
         return json.loads((directory / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,7 +123,7 @@ def read_json(directory: Path, name: str) -> dict:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model: one, or those that its index names."""
+    """The safetensors files of a model: one, or those that its index names. UsageError where they are missing."""
     if (directory / "model.safetensors").is_file():
         return [directory / "model.safetensors"]
     if (directory / "model.safetensors.index.json").is_file():
@@ -139,6 +142,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def open_weights(path: Path) -> Any:
+    """An open safetensors file, a context manager; raises UsageError for a damaged one."""
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
@@ -146,7 +150,7 @@ def open_weights(path: Path) -> Any:
 
 
 def common_name(name: str, family: str) -> str:
-    """The tensor's name as most files of the family have it."""
+    """The tensor's name as most files of the family have it: some publish the model without its outer prefix."""
     if family == "gpt2" and not name.startswith(("transformer.", "lm_head.")):
         return f"transformer.{name}"
     if family == "gpt_neox" and name == "lm_head.weight":

@@ -13,7 +13,7 @@ Prompt = str | list[dict[str, Any]]  # plain text, or messages of {role, content
 
 
 class LanguageModel(eqx.Module):
-    """What writes. Plain prompts are continued; messages are put into the chat template, which must exist."""
+    """A model that completes prompts: plain text is continued; messages need a chat template."""
 
     decoder: Decoder
     tokenizer: Tokenizer = eqx.field(static=True)
@@ -24,8 +24,11 @@ class LanguageModel(eqx.Module):
             return self.tokenizer.encode_prompt(prompt)
         return self.tokenizer.encode_chat(prompt, add_generation_prompt=True)
 
-    def ask(self, prompt: Prompt, chat: bool) -> Prompt:
-        """A task's prompt as this model wants it: a ``chat`` request is a message where there is a chat template."""
+    def format_prompt(self, prompt: Prompt, chat: bool) -> Prompt:
+        """A task's prompt in the form this model expects.
+
+        Where the task is ``chat`` and the model has a chat template, plain text becomes a message of the user's.
+        """
         if chat and isinstance(prompt, str) and self.tokenizer.chat_template is not None:
             return [{"role": "user", "content": prompt}]
         return prompt
@@ -35,11 +38,11 @@ class LanguageModel(eqx.Module):
         return self.tokenizer.eos_id if isinstance(prompt, str) else self.tokenizer.turn_end_id
 
     def encode_answered(self, prompt: Any, completion: Any) -> tuple[list[int], list[int]]:
-        """The token ids of a prompt and of the completion behind it, the latter with the token that ends it.
+        """The token ids of a prompt, and those of the completion behind it with its stop token.
 
-        Each is a text or messages; the prompt may also be None. Where the completion is messages, only the words of the
-        last are written; what comes before is read. Without a prompt the text begins with the token that begins a
-        text, or ends one where there is no such token.
+        Each is a text or messages; the prompt may also be None. Of a completion made of messages, only the content of
+        the last counts as completion; the messages before it join the prompt. Without a prompt the ids begin with the
+        beginning-of-text token, or the end-of-text token where there is none.
         """
         if not isinstance(completion, str):
             messages = [*(prompt or ()), *completion]
@@ -50,10 +53,10 @@ class LanguageModel(eqx.Module):
         return ids, [*self.tokenizer.encode(completion), self.end_id(prompt)]
 
     def decode(self, ids: list[int]) -> str:
-        """The text of a completion, without the token that ended it."""
+        """The text of a completion, without its stop token."""
         return self.tokenizer.decode(ids)
 
 
 def printable(text: str) -> str:
-    """``text`` without what would steer a terminal; lines and tabs stay."""
+    """``text`` without control characters that a terminal would obey; line breaks and tabs stay."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,4 +1,7 @@
-"""Texts as rows of equal length: several texts share a row, and none sees another."""
+"""Token ids as rows of equal length: padded, or packed, so that several texts share a row and none sees another.
+
+Also which rows make a batch, and how lengths are rounded up. Rounding matters: every new shape compiles a new program.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from puzzlebox.errors import UsageError
 from puzzlebox.types import Key
 
 
-class Written(NamedTuple):
-    """One text as tokens; ``counts`` is True for those that are to be learned (a completion, not its prompt)."""
+class EncodedText(NamedTuple):
+    """One text as token ids; ``learned`` is True for those that are trained on (a completion, not its prompt)."""
 
     tokens: list[int]
-    counts: list[bool]
+    learned: list[bool]
 
 
 class Rows(NamedTuple):
-    """Leaves ``[R, T]``: ``action`` is the token that follows ``observation``, ``mask`` True where it is learned.
+    """Leaves ``[R, T]``: ``action`` is the token after ``observation``, ``mask`` True where it is trained on.
 
     ``segments`` numbers the texts of a row from 1 and is 0 in padding; ``positions`` starts at 0 in each.
     """
@@ -34,13 +37,15 @@ class Rows(NamedTuple):
     segments: Any
 
 
-def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True) -> Rows:
+def pack(texts: Sequence[EncodedText], length: int, pad_id: int, share: bool = True) -> Rows:
     """Rows of ``length`` tokens; with ``share`` each text goes into the first row with room, longest texts first.
 
-    Raises UsageError for a text longer than ``length`` + 1 or one with nothing to learn.
+    A text of n tokens takes n − 1 places, since its last token is only ever predicted. Raises UsageError for a text
+    longer than ``length`` + 1, and for one with nothing to learn.
     """
+    # Choose a row for each text.
     order = sorted(range(len(texts)), key=lambda i: -len(texts[i].tokens) if share else 0)
-    rows: list[list[Written]] = []
+    rows: list[list[EncodedText]] = []
     with_room: dict[int, list[int]] = defaultdict(list)  # room left -> heap of the rows that have it
     for i in order:
         needed = len(texts[i].tokens) - 1
@@ -48,7 +53,7 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
             raise UsageError(
                 f"text {i + 1} has {needed + 1} tokens and a row takes {length + 1}; raise --length or shorten the text"
             )
-        if not any(texts[i].counts[1:]):
+        if not any(texts[i].learned[1:]):
             raise UsageError(f"text {i + 1} has nothing to learn: its completion is empty")
         enough = [room for room, heap in with_room.items() if heap and room >= needed] if share else []
         if enough:
@@ -60,6 +65,7 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
         rows[place].append(texts[i])
         if room > needed:
             heappush(with_room[room - needed], place)
+    # Write the texts into their rows, one behind the other.
     packed = Rows(*(np.zeros((len(rows), length), kind) for kind in (np.int32, np.int32, bool, np.int32, np.int32)))
     packed.observation[:], packed.action[:] = pad_id, pad_id
     for r, row in enumerate(rows):
@@ -67,31 +73,31 @@ def pack(texts: Sequence[Written], length: int, pad_id: int, share: bool = True)
         for number, text in enumerate(row, 1):
             end = at + len(text.tokens) - 1
             packed.observation[r, at:end], packed.action[r, at:end] = text.tokens[:-1], text.tokens[1:]
-            packed.mask[r, at:end] = text.counts[1:]
+            packed.mask[r, at:end] = text.learned[1:]
             packed.positions[r, at:end] = np.arange(end - at)
             packed.segments[r, at:end] = number
             at = end
     return packed
 
 
-def cut(text: Written, length: int) -> list[Written]:
-    """The text in parts that fit rows of ``length`` tokens.
+def split_text(text: EncodedText, length: int) -> list[EncodedText]:
+    """The text in parts that fit into rows of ``length`` tokens.
 
-    A part begins with the last token of the part before it: every token but the text's first is learned once.
+    A part begins with the last token of the part before it, so every token but the text's first is predicted once.
     """
     parts = [slice(i, i + length + 1) for i in range(0, len(text.tokens) - 1, length)]
-    return [Written(text.tokens[part], text.counts[part]) for part in parts]
+    return [EncodedText(text.tokens[part], text.learned[part]) for part in parts]
 
 
 def take(rows: Rows, chosen: np.ndarray) -> Rows:
-    """Those rows."""
+    """The rows with the numbers ``chosen [N]``."""
     return jax.tree.map(lambda x: x[chosen], rows)
 
 
 def batch_indices(count: int, batch: int, iteration: int, seed: Sequence[int]) -> np.ndarray:
-    """Which of ``count`` items make batch number ``iteration``: every pass over them is in a new order.
+    """Which of ``count`` items make up batch number ``iteration``, int ``[batch]``; every epoch has a new order.
 
-    A batch may span two passes. The answer depends on the arguments alone, so a resumed run goes on where it stopped.
+    A batch may span two epochs. The result depends on the arguments alone, so a resumed run goes on where it stopped.
     """
     places = np.arange(iteration * batch, (iteration + 1) * batch)
     passes = np.unique(places // count)
@@ -105,7 +111,7 @@ def host_seed(key: Key) -> tuple[int, ...]:
 
 
 def pad_rows(rows: Sequence[Sequence[int]], pad_id: int, length: int, count: int = 0) -> np.ndarray:
-    """Token ids beside each other, padded on the right: int32 ``[max(len(rows), count), length]``."""
+    """Rows of token ids as one array, padded on the right: int32 ``[max(len(rows), count), length]``."""
     padded = np.full((max(len(rows), count), length), pad_id, np.int32)
     for row, ids in zip(padded, rows, strict=False):
         row[: len(ids)] = ids

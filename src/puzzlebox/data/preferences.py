@@ -1,4 +1,4 @@
-"""Judged completions as token ids, and as rows of one length that a network reads."""
+"""Judged completions as token ids, and as arrays of rows that a network reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from puzzlebox.types import ArrayLike
 
 
 class Pair(NamedTuple):
-    """Two completions of one prompt as token ids, each with the token that ends it; ``margin``: how much better."""
+    """Two completions of one prompt as token ids, each with its stop token; ``margin``: how much better the chosen is.
+
+    The margin is in units of reward, 0 where unknown.
+    """
 
     prompt: list[int]
     chosen: list[int]
@@ -31,7 +34,7 @@ class Label(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """One prompt with its completion a row, padded on the right; leaves ``[B, T]`` as in `Trajectory`."""
+    """Prompts with their completions, one pair a row, padded on the right; leaves ``[B, T]`` as in `Trajectory`."""
 
     observation: ArrayLike
     action: ArrayLike
@@ -39,7 +42,10 @@ class Answers(NamedTuple):
 
 
 def answer_rows(prompts: Sequence[list[int]], answers: Sequence[list[int]], model: LanguageModel) -> Answers:
-    """Token ids as rows of one length, rounded up; raises UsageError for one that the model's context cannot hold."""
+    """Prompts with their answers as rows of one length, that of the longest rounded up.
+
+    Raises UsageError for a prompt and answer that the model's context cannot hold.
+    """
     texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     longest, context = max(map(len, texts)), model.decoder.config.context
     if longest - 1 > context:

@@ -1,11 +1,11 @@
 """Prioritised replay (Schaul et al. 2016, arXiv 1511.05952): places drawn in proportion to a priority.
 
-P(i) = p_i / Σ p. What was never learned from has the largest priority so far; afterwards it is (|error| + ε)^α, and a
-place from which nothing can be learned has 0 and never comes.
+P(i) = p_i / Σ p. New places get the largest priority so far; after learning from one its priority is (|error| + ε)^α. A
+place from which nothing can be learned has priority 0 and is never drawn.
 
-Departure: in the place of the paper's sum tree stand the priorities in about √N blocks of about √N and the blocks'
-sums. A block is drawn first, then a place within it, both by inverting the running sum. Sums are formed again from
-what changed, so that no rounding error ever builds up.
+Departure: instead of the paper's sum tree, the priorities lie in about √N blocks of about √N, beside the blocks' sums.
+A block is drawn first, then a place within it, both by inverting the cumulative sum. A block's sum is computed anew
+whenever one of its priorities changes, so that rounding errors never build up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def empty(size: int) -> Priorities:
 
 
 def put(priorities: Priorities, place: Array, value: Array) -> Priorities:
-    """Sets p at ``place [N]`` to ``value [N]``; a negative place is passed over."""
+    """Sets the priorities at ``place [N]`` to ``value [N]``; negative places are skipped."""
     blocks, width = priorities.value.shape
     block = jnp.where(place < 0, blocks, place // width)
     values = priorities.value.at[block, place % width].set(value, mode="drop")
@@ -47,10 +47,10 @@ def put(priorities: Priorities, place: Array, value: Array) -> Priorities:
     return Priorities(values, total, jnp.maximum(priorities.largest, value.max()))
 
 
-def draw(priorities: Priorities, key: Key, count: int) -> tuple[Array, Array]:
+def draw_places(priorities: Priorities, key: Key, count: int) -> tuple[Array, Array]:
     """``count`` places in proportion to p, with replacement, and their p: int32 and float32 ``[N]``.
 
-    The whole is cut into ``count`` equal shares and one place drawn from each, as in the paper's appendix B.2.1.
+    Stratified as in the paper's appendix B.2.1: Σ p is cut into ``count`` equal parts and one place drawn from each.
     """
     uniform = jax.random.uniform(key, (2, count))
     share = (jnp.arange(count) + uniform[0]) / count
@@ -77,10 +77,11 @@ def after_adding(
 ) -> Priorities:
     """The priorities after ``count`` rows were added to a ring of ``shape`` (rows, worlds); ``added`` counts all ever.
 
-    ``margins`` (oldest, newest): so many rows at either end of the ring cannot be drawn, because a stretch of steps
-    that begins there is not there as a whole. Those get 0, and the rows that came out of the newer margin the largest
-    priority so far.
+    ``margins`` (oldest, newest): so many rows at either end of the ring cannot be drawn, because their stack of frames
+    or their n-step return would reach beyond it. Those get 0, and the rows that have just left the newer margin get the
+    largest priority so far.
     """
+    # All in rows counted from the first ever added; -1 marks those to be skipped.
     rows, worlds = shape
 
     # the rows that change, counted from the first ever added (−1: none): those whose steps are all there now, those

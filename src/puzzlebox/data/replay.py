@@ -1,4 +1,7 @@
-"""Experience replay (Lin 1992; Mnih et al. 2015): a ring of past transitions from which minibatches are drawn."""
+"""Experience replay (Lin 1992; Mnih et al. 2015): a ring of past transitions from which minibatches are drawn.
+
+What a row is, the caller decides. `transitions`, `frames` and `sequences` read rings whose rows are steps in order.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Replay(NamedTuple):
 
 
 def empty(example: Any, capacity: int) -> Replay:
-    """A replay without content, for rows shaped like ``example`` (one row, arrays or shapes)."""
+    """An empty replay, for rows shaped like ``example`` (one row, arrays or shapes)."""
     return Replay(jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example), jnp.int32(0))
 
 

@@ -1,4 +1,4 @@
-"""Stretches of steps drawn from a replay whose rows are steps of ``B`` worlds, in the order they were played.
+"""Sequences of steps drawn from a replay whose rows are steps of ``B`` worlds, in the order they were played.
 
 `replay.sample` forgets which step followed which; to unroll a model, or to sum several rewards, one needs to know. The
 storage has leaves ``[rows, B, ...]``, a ring in time.
@@ -15,10 +15,11 @@ from puzzlebox.data.replay import Replay
 from puzzlebox.types import Array, Key
 
 
-def draw(replay: Replay, key: Key, count: int, length: int) -> tuple[Array, Array]:
-    """Where ``count`` stretches of ``length`` rows begin, uniformly among those that are there: (row, world), ``[N]``.
+def draw_starts(replay: Replay, key: Key, count: int, length: int) -> tuple[Array, Array]:
+    """Where N = ``count`` sequences of ``length`` rows begin, drawn uniformly: (row, world), int32 ``[N]`` each.
 
-    ``row`` counts from the first row ever added. It is 0 or above also where fewer than ``length`` rows are there.
+    ``row`` counts from the first row ever added. As long as the replay has fewer than ``length`` rows the sequences
+    begin at its oldest row and run beyond the newest: the caller waits until there is more.
     """
     rows, worlds = jax.tree.leaves(replay.storage)[0].shape[:2]
     oldest = jnp.maximum(replay.added - rows, 0)
@@ -28,6 +29,6 @@ def draw(replay: Replay, key: Key, count: int, length: int) -> tuple[Array, Arra
 
 
 def read(steps: Any, row: Array, world: Array, length: int) -> Any:
-    """The stretches that begin there, leaves ``[length, N, ...]``; ``steps`` is a storage or a part of one."""
+    """The sequences that begin there, leaves ``[length, N, ...]``; ``steps`` is a replay's storage or a part of it."""
     places = (row + jnp.arange(length)[:, None]) % jax.tree.leaves(steps)[0].shape[0]
     return jax.tree.map(lambda ring: ring[places, world], steps)

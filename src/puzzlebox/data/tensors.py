@@ -1,8 +1,8 @@
-"""Tensors of files against arrays of a `Decoder`: which is which, and how one becomes the other.
+"""How the tensors of model files become the arrays of a `Decoder`, and back.
 
-A `Decoder`'s arrays are named by their path: ``layers.3.attention.query.weight``. Files are much alike,
-but some hold query, key and value in one tensor, gpt2's linear weights are turned, and gemma's norms are kept as
-weight − 1.
+A `Decoder`'s arrays are named by their path: ``layers.3.attention.query.weight``. Most tensors of a file are such an
+array under another name, but some files hold query, key and value in one tensor, gpt2's linear weights are transposed,
+and gemma's norms are stored as weight − 1. A table of `Tensor` says it for every tensor of a family.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from puzzlebox.types import Array
 
 
 class Tensor(NamedTuple):
-    """One tensor of a file.
+    """One tensor of a file, and the arrays of the decoder that it holds.
 
-    ``kind``: ``same``; ``turned``, a transpose; ``minus_one``, weight − 1; of three arrays in one tensor ``rows`` (one
-    below the other), ``heads`` (query, key, value of each head in turn) and ``columns`` (turned, side by side);
-    ``pairs``, rows that stand, head by head, in the order that rotates neighbours instead of halves.
+    ``kind``: how. One array: ``same``; ``transposed``; ``minus_one``, weight − 1; ``pairs``, whose rows are ordered,
+    head by head, for a rotation of neighbours instead of halves (llama in GGUF). Three arrays, query, key and value:
+    ``rows``, one below the other; ``heads``, all three of one head, then of the next; ``columns``, transposed and side
+    by side.
     """
 
-    name: str
-    paths: tuple[str, ...]
+    name: str  # in the file
+    paths: tuple[str, ...]  # in the decoder
     kind: str = "same"
-    heads: int = 0
+    heads: int = 0  # how many there are, for the kinds that go head by head
 
 
 def unpack(tensor: Tensor, x: np.ndarray) -> list[np.ndarray]:
-    """The arrays of the decoder, one for each of ``tensor.paths``, from what the file holds."""
+    """The arrays of the decoder, one for each of ``tensor.paths``, from the file's tensor ``x``."""
     kind, rest = tensor.kind, x.shape[1:]
-    if kind == "turned":
+    if kind == "transposed":
         return [x.T]
     if kind == "minus_one":
         return [x.astype(np.promote_types(x.dtype, np.float32)) + 1]
@@ -54,9 +55,9 @@ def unpack(tensor: Tensor, x: np.ndarray) -> list[np.ndarray]:
 
 
 def pack(tensor: Tensor, parts: list[np.ndarray]) -> np.ndarray:
-    """What the file holds, from the decoder's arrays: `unpack` backwards."""
+    """The file's tensor from the decoder's arrays: the inverse of `unpack`."""
     kind, x, rest = tensor.kind, parts[0], parts[0].shape[1:]
-    if kind == "turned":
+    if kind == "transposed":
         return x.T
     if kind == "minus_one":
         return x - 1
@@ -78,11 +79,12 @@ def leaves(decoder: Decoder) -> dict[str, Any]:
 
 
 def path_name(path: tuple) -> str:
+    """``layers.3.attention.query.weight`` of a path of JAX keys."""
     return ".".join(str(step.name if isinstance(step, jax.tree_util.GetAttrKey) else step.idx) for step in path)
 
 
 def skeleton(config: DecoderConfig) -> Decoder:
-    """A `Decoder` with shapes in place of arrays."""
+    """A `Decoder` with `jax.ShapeDtypeStruct` in place of arrays."""
     return eqx.filter_eval_shape(Decoder, config, jax.random.key(0))
 
 
@@ -94,10 +96,11 @@ def build(
     dtype: Any,
     source: str,
 ) -> Decoder:
-    """A `Decoder` from a file with tensors ``names``, one at a time through ``read``.
+    """A `Decoder` from a file that holds the tensors ``names``, each fetched by ``read(name)`` when its turn comes.
 
-    Arrays become ``dtype``; gemma's norms at least float32, because 1 + w needs more digits than w. Raises UsageError
-    for tensors that are missing, not expected, or of another shape, before or as soon as it meets them.
+    ``source`` is the file's name in error messages. Arrays become ``dtype``; gemma's norms at least float32, because
+    1 + w needs more digits than w. Raises UsageError for tensors that are missing or not expected, before anything is
+    read, and for one of another shape.
     """
     table, names = list(table), set(names)
     expected = {tensor.name for tensor in table}
@@ -123,13 +126,14 @@ def build(
 
 
 def expected_shape(tensor: Tensor, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of the file's tensor; ``shapes`` are those of the decoder's arrays by path."""
     rows, *rest = shapes[tensor.paths[0]]
     rows *= len(tensor.paths)
-    return (*rest, rows) if tensor.kind in ("turned", "columns") else (rows, *rest)
+    return (*rest, rows) if tensor.kind in ("transposed", "columns") else (rows, *rest)
 
 
 def huggingface_tensors(c: DecoderConfig, family: str) -> list[Tensor]:
-    """The tensors of a Hugging Face model of this family and shape."""
+    """The tensors of a Hugging Face model of this family and shape, and the arrays of the `Decoder` that they hold."""
     if family == "gpt2":
         return gpt2_tensors(c)
     if family == "gpt_neox":
@@ -152,6 +156,7 @@ def huggingface_tensors(c: DecoderConfig, family: str) -> list[Tensor]:
     return table + output_tensors(c, "lm_head.weight")
 
 
+# The linear layers of llama and its relatives: the file's name -> the decoder's path, both within a layer.
 LAYER_LINEARS = {
     "self_attn.q_proj": "attention.query",
     "self_attn.k_proj": "attention.key",
@@ -174,18 +179,19 @@ def output_tensors(c: DecoderConfig, name: str) -> list[Tensor]:
 
 
 def qkv(tree: str, leaf: str) -> tuple[str, ...]:
+    """The paths of query, key and value of the layer ``tree``; ``leaf`` is weight or bias."""
     return tuple(f"{tree}.attention.{part}.{leaf}" for part in ("query", "key", "value"))
 
 
 def gpt2_tensors(c: DecoderConfig) -> list[Tensor]:
-    """GPT-2's linear weights are ``[inputs, outputs]``; query, key and value stand side by side."""
+    """GPT-2's linear weights are ``[inputs, outputs]``; query, key and value lie side by side in one tensor."""
     table = [Tensor("transformer.wte.weight", ("embedding",)), Tensor("transformer.wpe.weight", ("positions",))]
     table += [Tensor(f"transformer.ln_f.{leaf}", (f"norm.{leaf}",)) for leaf in ("weight", "bias")]
     norms = {"ln_1": "attention_norm", "ln_2": "feed_forward_norm"}
     linears = {"attn.c_proj": "attention.out", "mlp.c_fc": "feed_forward.up", "mlp.c_proj": "feed_forward.down"}
     for i in range(c.num_layers):
         file, tree = f"transformer.h.{i}", f"layers.{i}"
-        for leaf, kind in (("weight", "turned"), ("bias", "same")):
+        for leaf, kind in (("weight", "transposed"), ("bias", "same")):
             table.append(Tensor(f"{file}.attn.c_attn.{leaf}", qkv(tree, leaf), "columns"))
             table += [Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",)) for n, p in norms.items()]
             table += [Tensor(f"{file}.{n}.{leaf}", (f"{tree}.{p}.{leaf}",), kind) for n, p in linears.items()]
@@ -193,6 +199,7 @@ def gpt2_tensors(c: DecoderConfig) -> list[Tensor]:
 
 
 def neox_tensors(c: DecoderConfig) -> list[Tensor]:
+    """GPT-NeoX holds query, key and value in one tensor, head by head."""
     table = [Tensor("gpt_neox.embed_in.weight", ("embedding",))]
     table += [Tensor(f"gpt_neox.final_layer_norm.{leaf}", (f"norm.{leaf}",)) for leaf in ("weight", "bias")]
     norms = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feed_forward_norm"}

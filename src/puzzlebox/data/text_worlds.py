@@ -1,4 +1,4 @@
-"""What a language algorithm learns from, by name: a task with a verifier, or a file of rows."""
+"""Language tasks by name: a task with a verifier, or a data file, which `RowsTask` makes a task of."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def is_text(name: str) -> bool:
 
 
 def is_file(base: str) -> bool:
+    """Whether a name without options means a data file, or a directory with one."""
     return base.endswith(SUFFIXES) or (base != "" and base not in TASKS and Path(base).is_dir())
 
 
@@ -51,15 +52,15 @@ def make_text(name: str) -> Task:
 
 
 def skipping_bad(name: str) -> str:
-    """The name of a file with the option that leaves its broken rows out. Raises UsageError for anything else."""
+    """A file's name with the option that leaves broken rows out. Raises UsageError for what is no file."""
     if not is_file(name.partition(",")[0]):
         what = f"'{name}' is none" if name else "none is named"
         raise UsageError(f"--skip-bad leaves out broken rows of a file, and {what}; leave it out")
     return name if ",skip_bad=" in name else f"{name},skip_bad=true"
 
 
-def skipped(task: Task) -> dict[str, Any]:
-    """For the figures: how many rows of a file were left out, and a note about them; nothing for a task."""
+def skipped_report(task: Task) -> dict[str, Any]:
+    """How many rows of a file were left out (``skipped_rows``) and ``notes`` about them; empty for other tasks."""
     if not isinstance(task, TaskOfRows):
         return {}
     left_out, total = task.skipped, len(task.skipped) + len(task.dataset.rows)
@@ -124,7 +125,7 @@ class RowsTask:
         return Example(prompt, "" if answer is None else str(answer), completion, row.data, row.source)
 
     def rewards(self, examples: Sequence[Example], completions: Sequence[str]) -> list[float]:
-        """The rewards of several completions at once, as TRL's reward functions expect them."""
+        """The rewards of several completions at once, ``[N]``: reward functions have TRL's form, which takes lists."""
         if self._reward is None:
             return [float(self.correct(e, c)) for e, c in zip(examples, completions, strict=True)]
         known = dict.fromkeys(name for example in examples for name in example.data)
@@ -154,4 +155,5 @@ class RowsTask:
             self.correct(self._example(row), "")
 
     def hint(self, example: Example) -> str:
+        """The prompt with the answer given away, for STaR's rationalisation."""
         return f"{example.prompt}\n(The answer is {example.answer}.)\n"

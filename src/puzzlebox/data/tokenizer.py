@@ -1,4 +1,4 @@
-"""Tokenizers: text to token ids and back, with the facts about a model's special tokens that training needs.
+"""Tokenizers: text to token ids and back, and a model's special tokens, as training needs to know them.
 
 A thin layer over the ``tokenizers`` library, which reads the ``tokenizer.json`` of every Hugging Face model.
 
@@ -27,9 +27,10 @@ class Tokenizer:
 
     ``vocab_size``: one more than the largest id. ``eos_id`` ends a text; ``stop_ids`` are all tokens that end an
     answer: ``eos_id``, those listed in ``generation_config.json``, and the one with which the chat template closes the
-    assistant's turn. ``bos_id`` begins a text, None without one. ``pad_id`` fills rows up and ``pad_reason`` says how
-    it was chosen: the tokenizer's own padding token unless it is a stop token (a model that learns from a mask made of
-    pad = eos never stops), else the unknown token, else any special token that does not stop, else ``eos_id``.
+    assistant's turn. ``bos_id`` begins a text, None without one. ``pad_id`` pads rows and ``pad_reason`` says how it
+    was chosen: the tokenizer's own padding token unless that is a stop token (where padding is masked by its id, as
+    other libraries do, a model with pad = eos never learns to stop), else the unknown token, else any special token
+    that does not stop, else ``eos_id``.
 
     Equal only to itself, so it can be a static field of a module.
     """
@@ -66,9 +67,9 @@ class Tokenizer:
 
     @staticmethod
     def characters() -> Tokenizer:
-        """For models from nothing: token b is byte b of the text's UTF-8, then ``<pad>`` 256 and ``<eos>`` 257.
+        """For models trained from scratch: token b is byte b of the text's UTF-8, ``<pad>`` is 256 and ``<eos>`` 257.
 
-        Every text comes back exactly, also one that contains the words ``<pad>`` or ``<eos>``.
+        Decoding gives every text back exactly, also one that contains the words ``<pad>`` or ``<eos>``.
         """
         library = tokenizers.Tokenizer(models.BPE({_byte_letter(b): b for b in range(256)}, []))
         library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -90,11 +91,11 @@ class Tokenizer:
         return Tokenizer(self._parts._replace(chat_template=template, files=files))
 
     def encode(self, text: str) -> list[int]:
-        """The text's ids, nothing added."""
+        """The text's ids without special tokens around them. Raises UsageError for text that is not valid Unicode."""
         return self._text_library.encode(_valid(text), add_special_tokens=False).ids
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids with what the tokenizer puts before a text by itself (often ``bos_id``), and nothing after it."""
+        """The ids with what the tokenizer itself puts before a text (often ``bos_id``), and nothing after them."""
         return self._prefix + self.encode(text)
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
@@ -145,7 +146,7 @@ class Tokenizer:
 
     @property
     def turn_end_id(self) -> int:
-        """What closes the assistant's turn in a conversation; ``eos_id`` where the template writes nothing there."""
+        """The token that closes the assistant's turn; ``eos_id`` where the chat template writes none there."""
         return next(iter(self._end_of_turn()), self.eos_id)
 
     def _new_files(self) -> dict[str, bytes]:
@@ -183,6 +184,7 @@ class Tokenizer:
         return [i for i in ids if i in self._special][:1]
 
     def _choose_pad(self) -> tuple[int, str]:
+        """``pad_id`` and ``pad_reason``, by the order of preference that the class describes."""
         named, unknown = self._parts.pad_id, self._parts.unk_id
         if named is not None and named not in self.stop_ids:
             return named, "the tokenizer's own padding token"
@@ -197,6 +199,7 @@ class Tokenizer:
         return self.eos_id, f"the end-of-text token, because {why} and there is no other special token"
 
     def _find_prefix(self) -> list[int]:
+        """What the tokenizer adds in front of a text; the library does not say, so one text is encoded both ways."""
         plain = self._library.encode("a", add_special_tokens=False).ids
         marked = self._library.encode("a", add_special_tokens=True).ids
         starts = (s for s in range(len(marked)) if marked[s : s + len(plain)] == plain)
@@ -204,7 +207,10 @@ class Tokenizer:
 
 
 def _byte_letter(byte: int) -> str:
-    """The letter that stands for a byte in byte-level vocabularies: itself if printable, else the next from U+0100."""
+    """The letter that stands for a byte in byte-level vocabularies: itself if printable, else the next from U+0100.
+
+    Source: ``bytes_to_unicode`` of GPT-2.
+    """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     if byte in printable:
         return chr(byte)
@@ -212,6 +218,7 @@ def _byte_letter(byte: int) -> str:
 
 
 def _valid(text: str) -> str:
+    """The text itself; raises UsageError where it cannot be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

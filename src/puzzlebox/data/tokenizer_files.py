@@ -27,7 +27,10 @@ SLOW_FILES = ("tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "tekke
 
 
 class Parts(NamedTuple):
-    """What a tokenizer is made of; ``files`` are those that it was read from, by name."""
+    """What a `Tokenizer` is made of; ``files`` are the contents of the files that it was read from, by name.
+
+    ``split_special``: special tokens that occur in a text are encoded as plain text.
+    """
 
     library: tokenizers.Tokenizer
     eos_id: int
@@ -41,7 +44,10 @@ class Parts(NamedTuple):
 
 
 def read(directory: Path) -> Parts:
-    """Everything that the directory says about its tokenizer; errors as in ``Tokenizer.load``."""
+    """Everything that the directory says about its tokenizer; errors as in ``Tokenizer.load``.
+
+    Special tokens are spread over several files, which may repeat or contradict each other.
+    """
     if not directory.is_dir():
         raise UsageError(f"there is no directory {directory}; pass one that holds a tokenizer.json")
     files = {name: (directory / name).read_bytes() for name in FILES if (directory / name).is_file()}
@@ -51,12 +57,14 @@ def read(directory: Path) -> Parts:
         library = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
     except Exception as error:  # the library raises bare Exception
         raise UsageError(f"{directory / 'tokenizer.json'} is broken: {error}; copy the file again") from None
+    # Special tokens by name. Where tokenizer_config.json lists added tokens it is the newer file and wins.
     config = _read_json(directory, files, "tokenizer_config.json")
     names = _read_json(directory, files, "special_tokens_map.json")
     config = {**names, **config} if "added_tokens_decoder" in config else {**config, **names}
     model, generation = (_read_model_json(directory, name) for name in ("config.json", "generation_config.json"))
     _add_tokens(library, config)
     ids = {name: _token_id(library, config.get(f"{name}_token")) for name in ("eos", "bos", "pad", "unk")}
+    # What ends a text: the named token, else what generation stops at, else the usual names.
     stops = _id_list(generation.get("eos_token_id", model.get("eos_token_id")))
     stops = [i for i in stops if library.id_to_token(i) is not None]
     eos_id = next((i for i in (ids["eos"], *stops, *_usual_eos(library)) if i is not None), None)
@@ -128,12 +136,12 @@ def _token_id(library: tokenizers.Tokenizer, token: Any) -> int | None:
 
 
 def _usual_eos(library: tokenizers.Tokenizer) -> list[int | None]:
-    """Old directories (GPT-2's own) leave the name to transformers' classes."""
+    """The usual end-of-text tokens: old directories (GPT-2's own) leave the name to transformers' classes."""
     return [library.token_to_id(name) for name in ("<|endoftext|>", "</s>")]
 
 
 def _add_tokens(library: tokenizers.Tokenizer, config: dict[str, Any]) -> None:
-    """Tokens that only ``tokenizer_config.json`` lists, under the ids it gives; and the named ones become special."""
+    """Adds the tokens that only ``tokenizer_config.json`` lists, under its ids, and marks the named ones as special."""
     listed = config.get("added_tokens_decoder") or {}
     known = library.get_vocab(with_added_tokens=True)
     for key, token in sorted(listed.items(), key=lambda item: int(item[0])):
@@ -148,7 +156,7 @@ def _add_tokens(library: tokenizers.Tokenizer, config: dict[str, Any]) -> None:
 
 
 def _template(directory: Path, config: dict[str, Any]) -> str | None:
-    """A file of its own counts before the entry, which is a text or a list of named ones."""
+    """The chat template: a file of its own, else the entry, which is a text or a list of named texts."""
     if (directory / "chat_template.jinja").is_file():
         return chat.read_template(directory / "chat_template.jinja")
     entry = config.get("chat_template")

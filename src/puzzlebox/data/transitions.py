@@ -48,13 +48,13 @@ class Sample(NamedTuple):
 
 
 def empty(observation: Array, action: Array, rows: int) -> Replay:
-    """A replay without content, for observations and actions of ``B`` worlds like these, ``[B, ...]``."""
+    """An empty replay, for observations and actions of ``B`` worlds like these, ``[B, ...]``."""
     reward, flag = (jnp.zeros(action.shape[0], dtype) for dtype in (jnp.float32, jnp.bool_))
     return replay.empty(Transition(observation, action, reward, flag, observation, flag), rows)
 
 
 def add(memory: Replay, trajectory: Trajectory, first: Array) -> Replay:
-    """Adds ``[T, B, ...]`` steps; T divides the rows."""
+    """Adds ``[T, B, ...]`` steps; T divides the rows. ``first [T, B]`` is True where an episode begins."""
     steps = Transition(
         trajectory.observation,
         trajectory.action,
@@ -66,7 +66,7 @@ def add(memory: Replay, trajectory: Trajectory, first: Array) -> Replay:
     return replay.add(memory, steps)
 
 
-def draw(memory: Replay, key: Key, shape: tuple[int, ...]) -> Array:
+def draw_places(memory: Replay, key: Key, shape: tuple[int, ...]) -> Array:
     """Places drawn uniformly with replacement, int32 ``shape``."""
     rows, worlds = memory.storage.reward.shape
     return jax.random.randint(key, shape, 0, jnp.minimum(memory.added, rows) * worlds)

@@ -18,7 +18,7 @@ from puzzlebox.acting.generate import Sampling, generate
 from puzzlebox.acting.judge import Judge
 from puzzlebox.acting.score import score
 from puzzlebox.data import datasets
-from puzzlebox.data.append_only import append_only
+from puzzlebox.data.append_only import append_only_complaint
 from puzzlebox.data.dataset_rows import Row, Text
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import is_file
@@ -103,7 +103,7 @@ def template(model: LanguageModel) -> list[Finding]:
         do = "give plain prompts, or a template with --chat-template FILE"
         return [Finding("note", "chat template", "the tokenizer has no chat template: no conversations", None, do)]
     try:
-        complaint = append_only(model.tokenizer)
+        complaint = append_only_complaint(model.tokenizer)
     except UsageError as error:
         complaint = f"the chat template cannot be used: {error}"
     if complaint is None:

@@ -23,7 +23,7 @@ import numpy as np
 from puzzlebox.acting.judge import Judge, score_at
 from puzzlebox.acting.pairs import find_pairs
 from puzzlebox.acting.score import score
-from puzzlebox.data.datasets import Row, pairs, read_text
+from puzzlebox.data.datasets import Row, ranking_pairs, read_text
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.packing import bucket, pad_rows
 from puzzlebox.data.preferences import answer_mask
@@ -98,7 +98,7 @@ def held_out_rows(env: TaskOfRows, count: int, seed: int) -> list[Row]:
     """At most ``count`` held-out rows in the random order of ``seed``; a ranking gives its pairs."""
     rows = list(env.rows("test"))
     if env.kind == "ranking":
-        rows = [pair for row in rows for pair in pairs(row)]
+        rows = [pair for row in rows for pair in ranking_pairs(row)]
     if env.kind == "prompt":
         raise UsageError(f"{env.name} has prompts only, nothing to judge completions by; add a column 'answer'")
     order = np.random.default_rng(seed).permutation(len(rows))[:count]

@@ -18,7 +18,7 @@ from puzzlebox.acting.completions import complete, rewards_of
 from puzzlebox.acting.generate import Sampling
 from puzzlebox.acting.judge import Judge, Judged
 from puzzlebox.data.language_model import LanguageModel, Prompt, printable
-from puzzlebox.data.text_worlds import make_text, skipped
+from puzzlebox.data.text_worlds import make_text, skipped_report
 from puzzlebox.envs.text.task import few_shot
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation import held_out
@@ -75,7 +75,7 @@ def evaluate_model(
     if subject.run and subject.agents and env == subject.env and not (shots or samples > 1 or temperature):
         own = evaluate_language(subject.run, subject.agents, subject.state, subject.steps, problems=problems, seed=seed)
         return own | figures
-    head |= skipped(made)
+    head |= skipped_report(made)
     if not verifies(made):
         raise UsageError(f"{env} has no verifier; evaluate a run that was trained on it, or name another --task")
     examples = made.examples("test", problems, seed)
@@ -100,7 +100,7 @@ def evaluate_language(
     if isinstance(task, TaskOfRows) and task.kind == "prompt" and not (verifies(task) or isinstance(task, Judged)):
         examples = task.examples("test", min(problems, SHOWN), seed)  # a person judged, who is not asked again
         figures = {"examples": unjudged(agents.policy(state, 0), task, examples, seed), "intervals_meaningful": False}
-        return head | figures | {"run": str(run.path)} | skipped(task)
+        return head | figures | {"run": str(run.path)} | skipped_report(task)
     if isinstance(agents.policy(state, 0), Judge) or not (verifies(task) or isinstance(task, Judged)):
         returns, figures = held_out.figures(agents, state, problems, seed)
         figures |= reward_figures(returns)
@@ -117,7 +117,7 @@ def evaluate_language(
         figures["examples"] = shown_examples(examples, texts[0])
     record["greedy"] = {"episode_returns": returns.round(4).tolist()}
     write_json(run.path / "evaluation.json", record)
-    return head | figures | {"run": str(run.path)} | skipped(task)
+    return head | figures | {"run": str(run.path)} | skipped_report(task)
 
 
 def judged(
@@ -129,7 +129,7 @@ def judged(
     correct, rewards, texts = [], [], []
     for agent in range(subject.num_agents):
         model = subject.model(agent)
-        asked = [model.ask(prompt, task.chat) for prompt in prompts]
+        asked = [model.format_prompt(prompt, task.chat) for prompt in prompts]
         answers = answer(model, asked, task.max_tokens, samples, temperature, seed)
         verdicts = zip(repeated, answers, strict=True) if verifies(task) else ()
         correct.append([task.correct(e, text) for e, text in verdicts] or [False] * len(answers))
@@ -199,7 +199,7 @@ def reward_figures(rewards: np.ndarray) -> dict[str, Any]:
 
 def unjudged(model: LanguageModel, task: Any, examples: Sequence[Example], seed: int) -> list[dict[str, Any]]:
     """What the model writes where nothing says whether it is good."""
-    texts = answer(model, [model.ask(e.prompt, task.chat) for e in examples], task.max_tokens, seed=seed)
+    texts = answer(model, [model.format_prompt(e.prompt, task.chat) for e in examples], task.max_tokens, seed=seed)
     return shown_examples(examples, [[text] for text in texts])
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.data.text_worlds import make_text, skipped, skipping_bad
+from puzzlebox.data.text_worlds import make_text, skipped_report, skipping_bad
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.judges import Compare, make_judge
 from puzzlebox.evaluation.language_evaluation import answer, short
@@ -67,7 +67,7 @@ def winrate(
         raise UsageError(f"{env} has no prompts to answer; name another --task")
     figures = meet(one, other, made, examples, compare, temperature, seed)
     head = {"a": str(a), "b": str(b), "task": env, "judge": judge, "temperature": temperature}
-    return head | figures | skipped(made)
+    return head | figures | skipped_report(made)
 
 
 def meet(
@@ -116,7 +116,7 @@ def answers(subject: Subject, task: Any, examples: Sequence[Example], temperatur
     found = []
     for agent in range(subject.num_agents):
         model = subject.model(agent)
-        prompts = [model.ask(example.prompt, task.chat) for example in examples]
+        prompts = [model.format_prompt(example.prompt, task.chat) for example in examples]
         found.append(answer(model, prompts, task.max_tokens, temperature=temperature, seed=seed))
     return found
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from puzzlebox.acting.generate import Sampling, draw
-from puzzlebox.data.append_only import append_only
+from puzzlebox.data.append_only import append_only_complaint
 from puzzlebox.data.chat import Message
 from puzzlebox.data.language_model import LanguageModel, printable
 from puzzlebox.data.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ def chat(
     backend.prepare()
     talk = Conversation(with_template(load_model(model), chat_template), Sampling(temperature, top_k, top_p), seed)
     talk.begin(system)
-    changed = append_only(talk.model.tokenizer)
+    changed = append_only_complaint(talk.model.tokenizer)
     if changed is not None:
         say(f"note: {changed.partition('; train one')[0]}; the conversation is read again each turn")
     out = forgiving(sys.stdout)

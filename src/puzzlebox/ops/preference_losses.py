@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from puzzlebox.errors import UsageError
@@ -112,17 +111,6 @@ def centring_loss(chosen_score: Array, rejected_score: Array) -> Array:
     Shapes: ``[B]``. Comparisons say nothing about that constant. Source: Eisenstein et al. 2023, "Helping or herding?".
     """
     return jnp.square(chosen_score + rejected_score)
-
-
-def ranking_pairs(num_ranked: int) -> np.ndarray:
-    """All pairs (better, worse) of a ranking, as positions in it, best first: int ``[n(n−1)/2, 2]``.
-
-    D > C > A > B gives DC DA DB CA CB AB. Raises UsageError below two. Source: Ouyang et al. 2022: the
-    pairs of one ranking belong into one batch, as they are not independent.
-    """
-    if num_ranked < 2:
-        raise UsageError(f"a ranking of {num_ranked} compares nothing; it needs at least 2 completions")
-    return np.stack(np.triu_indices(num_ranked, k=1), axis=-1)
 
 
 def preference_metrics(chosen: Array, rejected: Array, beta: ArrayLike, mask: ArrayLike = True) -> Metrics:

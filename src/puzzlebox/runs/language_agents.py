@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from puzzlebox.data.text_worlds import skipped
+from puzzlebox.data.text_worlds import skipped_report
 from puzzlebox.runs import preflight
 from puzzlebox.types import Advance, LanguageAlgorithm, State, Tell
 
@@ -53,7 +53,7 @@ class LanguageAgents:
 
     def notes(self) -> list[str]:
         """Rows of the file that are left out; how many parameters train, and what that takes."""
-        return [*skipped(self.algorithm.env).get("notes", []), self._memory()]
+        return [*skipped_report(self.algorithm.env).get("notes", []), self._memory()]
 
     def _memory(self) -> str:
         return preflight.check(self.algorithm, self.shapes()[0], self.num_agents)

@@ -122,7 +122,7 @@ def answers(task: Any, models: dict[str, str], seed: int) -> list[dict[str, Any]
     rows: list[dict[str, Any]] = [{"prompt": shown(example.prompt)} for example in examples]
     for name, path in models.items():
         model = load_model(path)
-        prompts = [model.ask(example.prompt, task.chat) for example in examples]
+        prompts = [model.format_prompt(example.prompt, task.chat) for example in examples]
         for row, example, text in zip(rows, examples, answer(model, prompts, task.max_tokens), strict=True):
             row[name] = text
             row[f"{name}_correct"] = bool(task.correct(example, text))

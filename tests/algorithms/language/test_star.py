@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.algorithms.language.star import STaR
-from puzzlebox.data.packing import Written
+from puzzlebox.data.packing import EncodedText
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.runs import checkpoint
@@ -25,7 +25,7 @@ def by_hand(monkeypatch, solves):
         texts = []
         for example, prompt in zip(examples, prompts, strict=True):
             ids, answer = START.encode(example.prompt), START.encode(example.completion)
-            text = Written(ids + answer, [False] * len(ids) + [True] * len(answer))
+            text = EncodedText(ids + answer, [False] * len(ids) + [True] * len(answer))
             texts.append(text if solves(env, prompt) else None)
         return texts
 
@@ -81,7 +81,7 @@ def test_levels_get_harder_once_the_newest_is_solved_and_old_ones_stay(monkeypat
 def test_a_round_fine_tunes_the_start_and_a_restored_state_goes_on_bit_for_bit(tmp_path):
     state = TINY.init(jax.random.key(0))
     demonstration = START.encode("=") + START.encode("a") + [START.tokenizer.eos_id]
-    text = Written(demonstration, [False] * (len(demonstration) - 2) + [True] * 2)
+    text = EncodedText(demonstration, [False] * (len(demonstration) - 2) + [True] * 2)
     params, loss = TINY._fine_tune(state, [text] * 3, 30)
     state = state._replace(params=params)  # a model that solves it now and then
     again, _ = TINY._fine_tune(state, [text] * 3, 30)

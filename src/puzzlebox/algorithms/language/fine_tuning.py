@@ -241,7 +241,7 @@ def check_prompt(model: LanguageModel, row: Row, chat: bool, more: int) -> None:
     if row.prompt is None:
         raise UsageError(f"{row.source} has no prompt to complete; sft learns from such a file")
     prompt = row.prompt if isinstance(row.prompt, str) else list(row.prompt)
-    length, context = len(model.encode(model.ask(prompt, chat))), model.decoder.config.context
+    length, context = len(model.encode(model.format_prompt(prompt, chat))), model.decoder.config.context
     if length + more > context:
         raise UsageError(
             f"{row.source}: the prompt has {length} tokens, and {more} more for a completion do not fit into the "

@@ -24,7 +24,7 @@ from puzzlebox.algorithms.language.fine_tuning import Adam, gradient_step, itera
 from puzzlebox.algorithms.language.sft import SFT
 from puzzlebox.algorithms.language.writing import Sampling, Writing
 from puzzlebox.data.language_model import Prompt
-from puzzlebox.data.packing import Rows, Written, batch_indices, bucket, host_seed, pack, take
+from puzzlebox.data.packing import EncodedText, Rows, batch_indices, bucket, host_seed, pack, take
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.fields import param, part
 from puzzlebox.types import Array, Example, Key, Metrics
@@ -68,8 +68,8 @@ class STaR(Writing):
     def step(self, state: State) -> tuple[State, Metrics]:
         # try, level by level
         levels, count = self._levels(int(state.level)), int(state.iteration)
-        kept: list[Written] = []
-        helped: list[Written] = []
+        kept: list[EncodedText] = []
+        helped: list[EncodedText] = []
         accuracy = 0.0
         for number, env in enumerate(levels):
             key = jax.random.fold_in(iteration_key(state), number)
@@ -105,7 +105,9 @@ class STaR(Writing):
         names = env.levels[first:] if added is None else env.levels[first : first + added + 1]
         return [dataclasses.replace(env, level=name) for name in names]
 
-    def _attempt(self, state: State, env: Any, count: int, key: Key) -> tuple[list[Written], list[Written], float]:
+    def _attempt(
+        self, state: State, env: Any, count: int, key: Key
+    ) -> tuple[list[EncodedText], list[EncodedText], float]:
         """What came out right of ``count`` problems, what only with a hint, and the share of the former."""
         problems_key, attempts_key, hints_key = jax.random.split(key, 3)
         examples = draw_examples(env, count, problems_key)
@@ -120,7 +122,7 @@ class STaR(Writing):
 
     def _try(
         self, state: State, env: Any, examples: list[Example], prompts: list[Prompt], key: Key
-    ) -> list[Written | None]:
+    ) -> list[EncodedText | None]:
         """An attempt per example at ``prompts``: what is right stands behind the example's own prompt, else None."""
         model, texts = self.policy(state), []
         for first in range(0, len(examples), AT_ONCE):
@@ -128,7 +130,7 @@ class STaR(Writing):
             full = some + some[:1] * (AT_ONCE - len(some)) if len(prompts) > AT_ONCE else some  # one shape, one program
             written = complete(
                 model,
-                [model.ask(prompt, env.chat) for prompt in full],
+                [model.format_prompt(prompt, env.chat) for prompt in full],
                 jax.random.fold_in(key, first),
                 max_tokens=self.sampling.max_tokens or env.max_tokens,
                 sampling=generate.Sampling(self.sampling.temperature),
@@ -136,15 +138,15 @@ class STaR(Writing):
             ended = [bool(row.any()) for row in np.asarray(written.trajectory.terminated)]
             rows = zip(examples[first : first + AT_ONCE], written.ids, written.texts, ended, strict=False)
             for example, tokens, answer, whole in rows:
-                prompt = model.encode(model.ask(example.prompt, env.chat))
-                text = Written(prompt + tokens, [False] * len(prompt) + [True] * len(tokens))
+                prompt = model.encode(model.format_prompt(example.prompt, env.chat))
+                text = EncodedText(prompt + tokens, [False] * len(prompt) + [True] * len(tokens))
                 texts.append(text if whole and env.correct(example, answer) else None)
         return texts
 
     def _learner(self) -> SFT:
         return SFT(self.env, self.start, anneal=False, optimiser=self.optimiser, lora=self.lora)
 
-    def _fine_tune(self, state: State, texts: list[Written], updates: int) -> tuple[Any, float]:
+    def _fine_tune(self, state: State, texts: list[EncodedText], updates: int) -> tuple[Any, float]:
         """What trains after ``updates`` gradient steps from the starting model, and the mean loss of the last tenth."""
         longest = max(len(text.tokens) for text in texts) - 1
         rows = pack(texts, bucket(max(longest, 64)), self.start.tokenizer.pad_id)

@@ -43,7 +43,7 @@ class Writing(FineTuning):
     def draw_prompts(self, count: int, key: Key) -> tuple[list[Example], list[Prompt]]:
         """Problems, and how this model is asked for each."""
         examples = draw_examples(self.env, count, key)
-        return examples, [self.start.ask(example.prompt, self.env.chat) for example in examples]
+        return examples, [self.start.format_prompt(example.prompt, self.env.chat) for example in examples]
 
     def write(self, model: LanguageModel, prompts: Sequence[Prompt], key: Key, greedy: bool = False) -> Completions:
         sampling = generate.Sampling(0.0 if greedy else self.sampling.temperature)

@@ -263,7 +263,7 @@ class MuZero(eqx.Module):
         if self.reanalyse == 0:
             return memory
         place_key, search_key = jax.random.split(key)
-        row, world = sequences.draw(memory, place_key, self.reanalyse * self.iteration_steps, 1)
+        row, world = sequences.draw_starts(memory, place_key, self.reanalyse * self.iteration_steps, 1)
         steps = memory.storage
         observation, legal = sequences.read((steps.observation, steps.legal), row, world, 1)
         found = self.plan(net, observation[0], legal[0], search_key)
@@ -303,7 +303,7 @@ class MuZero(eqx.Module):
         With reanalysis the values that targets are bootstrapped from are those of the present network: those found by
         searches long ago would hold learning back.
         """
-        row, world = sequences.draw(memory, key, self.batch_size, self._length)
+        row, world = sequences.draw_starts(memory, key, self.batch_size, self._length)
         steps, unrolled = memory.storage, self.unroll_steps + 1
         observation = sequences.read(steps.observation, row, world, 1)[0]
         policy = sequences.read(steps.policy, row, world, unrolled)
