@@ -90,7 +90,7 @@ def ours(agent: AlphaZero, state: Any, batch: int) -> dict[str, Callable[[], int
     game, net = agent.env, state.average
     games = self_play.start(game, batch, jax.random.key(1), 16)
 
-    def look(states: Any, positions: Any, length: Any, key: Any) -> search.Found:
+    def look(states: Any, positions: Any, length: Any, key: Any) -> search.SearchResult:
         return search.gumbel(*search.known_rules(game, net, states, positions), key, 2)
 
     games = jax.jit(lambda games: self_play.self_play(look, game, games, 12, jax.random.key(2), 16)[0])(games)

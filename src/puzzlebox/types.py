@@ -374,8 +374,8 @@ class RemembersEpisodes(Protocol):
 class Searching(Protocol):
     """An algorithm that plays games by search; ``playing_members`` of its state are what playing needs.
 
-    ``search`` finds moves for ``B`` positions without noise (`acting.search.Found`); ``predict`` is what the network
-    alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move.
+    ``search`` finds moves for ``B`` positions without noise (`acting.search.SearchResult`); ``predict`` is what the
+    network alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move.
     Who: AlphaZero, MuZero, cloning. Who asks: players, the arena, and the picture of a tree.
     """
 

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from puzzlebox.acting.generate import LARGE, Sampling, choose, completions, cut, draw, generate, trim
+from puzzlebox.acting.generate import (
+    LARGE,
+    Sampling,
+    completion_ids,
+    draw_index,
+    draw_token,
+    filter_logits,
+    generate,
+    trim,
+)
 from puzzlebox.acting.score import score
 from puzzlebox.data.packing import bucket
 from puzzlebox.errors import UsageError
@@ -58,7 +67,7 @@ def write(prompts=PROMPTS, key=0, decoder=DECODER, max_tokens=20, **settings):
 
 
 def test_greedy_is_the_likeliest_token_after_everything_before():
-    written = completions(write(sampling=GREEDY))
+    written = completion_ids(write(sampling=GREEDY))
     assert written == [likeliest(DECODER, prompt, 20) for prompt in PROMPTS]
     assert len({tuple(row) for row in written}) == 3
 
@@ -67,7 +76,7 @@ def test_prompts_of_different_length_do_not_touch_each_other():
     together = write(sampling=GREEDY)
     for row, prompt in enumerate(PROMPTS):
         alone = write([prompt] * 3, sampling=GREEDY)
-        assert completions(alone) == [completions(together)[row]] * 3
+        assert completion_ids(alone) == [completion_ids(together)[row]] * 3
         one, other = (np.asarray(t.log_prob)[row][np.asarray(t.mask)[row]] for t in (alone, together))
         np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -76,7 +85,7 @@ def test_a_row_is_its_prompt_and_then_its_completion():
     trajectory = write()
     for row, prompt in enumerate(PROMPTS):
         observation, action, mask = (np.asarray(x)[row] for x in (trajectory[0], trajectory[1], trajectory.mask))
-        whole = prompt + completions(trajectory)[row]
+        whole = prompt + completion_ids(trajectory)[row]
         assert observation[: len(whole) - 1].tolist() == whole[:-1]
         assert action[: len(whole) - 1].tolist() == whole[1:]
         assert np.flatnonzero(mask).tolist() == list(range(len(prompt) - 1, len(whole) - 1))
@@ -92,22 +101,22 @@ def test_a_group_shares_its_prompt():
 
 
 def test_a_sampled_group_differs_within():
-    rows = completions(write(PROMPTS[:2], group=3))
+    rows = completion_ids(write(PROMPTS[:2], group=3))
     assert len({tuple(row) for row in rows}) == 6
-    assert rows == completions(write(PROMPTS[:2], group=3))
-    assert rows != completions(write(PROMPTS[:2], group=3, key=1))
+    assert rows == completion_ids(write(PROMPTS[:2], group=3))
+    assert rows != completion_ids(write(PROMPTS[:2], group=3, key=1))
 
 
 def test_each_row_stops_at_its_own_stop_token():
     free = [likeliest(DECODER, prompt, 20) for prompt in PROMPTS]
     stops = (free[0][2], 12 if 12 not in free[0][:3] else 11)
     trajectory = write(sampling=GREEDY, stop_ids=stops)
-    assert completions(trajectory) == [likeliest(DECODER, prompt, 20, stops) for prompt in PROMPTS]
-    lengths = [len(row) for row in completions(trajectory)]
+    assert completion_ids(trajectory) == [likeliest(DECODER, prompt, 20, stops) for prompt in PROMPTS]
+    lengths = [len(row) for row in completion_ids(trajectory)]
     assert lengths[0] <= 3
     assert max(lengths) > min(lengths)
     for row, prompt in enumerate(PROMPTS):
-        ended = completions(trajectory)[row][-1] in stops
+        ended = completion_ids(trajectory)[row][-1] in stops
         last = len(prompt) - 2 + lengths[row]
         assert np.flatnonzero(trajectory.terminated[row]).tolist() == [last] * ended
         assert np.flatnonzero(trajectory.truncated[row]).tolist() == [last] * (not ended)
@@ -117,7 +126,7 @@ def test_each_row_stops_at_its_own_stop_token():
 def test_the_padding_token_may_also_be_the_one_that_stops():
     stop = likeliest(DECODER, PROMPTS[0], 20)[1]
     one, other = (write(sampling=GREEDY, stop_ids=(stop, stop), pad_id=pad) for pad in (stop, 0))
-    assert completions(one) == completions(other)
+    assert completion_ids(one) == completion_ids(other)
     np.testing.assert_array_equal(one.truncated, other.truncated)
 
 
@@ -132,13 +141,13 @@ def test_a_stop_string_that_straddles_tokens(at):
     word = text(free[: at + 1])[-3:]  # spans at least two tokens
     count = next(n for n in range(41) if word in text(free[:n]))
     trajectory = write(sampling=GREEDY, max_tokens=40, finished=lambda ids: word in text(ids))
-    assert completions(trajectory)[0] == free[:count]
+    assert completion_ids(trajectory)[0] == free[:count]
     assert np.flatnonzero(trajectory.terminated[0]).tolist() == [len(PROMPTS[0]) - 2 + count]
     assert not np.any(trajectory.truncated[0])
     for row, prompt in enumerate(PROMPTS[1:], 1):
         whole = likeliest(DECODER, prompt, 40)
         ends = next((n for n in range(1, 41) if word in text(whole[:n])), 40)
-        assert completions(trajectory)[row] == whole[:ends]
+        assert completion_ids(trajectory)[row] == whole[:ends]
         assert bool(np.any(trajectory.truncated[row])) == (word not in text(whole))
 
 
@@ -182,14 +191,14 @@ def by_sorting(logits: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 1.0])
 def test_top_k_and_top_p_keep_what_sorting_keeps(top_k, top_p):
     logits = 3 * np.random.default_rng(0).normal(size=(8, 101)).astype(np.float32)
-    np.testing.assert_array_equal(cut(jnp.asarray(logits), top_k, top_p), by_sorting(logits, top_k, top_p))
+    np.testing.assert_array_equal(filter_logits(jnp.asarray(logits), top_k, top_p), by_sorting(logits, top_k, top_p))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0), Sampling(0.6), Sampling(2.0, top_k=5), Sampling(1.0, 0, 0.8)])
 def test_tokens_come_as_often_as_their_probability_says(sampling):
     logits = 1.5 * np.random.default_rng(1).normal(size=12).astype(np.float32)
     rows = jnp.tile(logits, (20_000, 1))
-    token, log_prob = jax.jit(draw, static_argnums=(3, 4))(rows, jax.random.key(0), *sampling)
+    token, log_prob = jax.jit(draw_token, static_argnums=(3, 4))(rows, jax.random.key(0), *sampling)
     kept = by_sorting(logits[None] / sampling.temperature, *sampling[1:])[0]
     probs = np.exp(kept - kept.max()) / np.exp(kept - kept.max()).sum()
     counts = np.bincount(token, minlength=12)
@@ -224,7 +233,7 @@ def test_trim_drops_padding_only():
     trajectory = write(sampling=GREEDY, stop_ids=(likeliest(DECODER, PROMPTS[0], 1)[0], 12), max_tokens=60)
     short = trim(trajectory)
     assert short.mask.shape[1] == bucket(int(np.flatnonzero(np.any(trajectory.mask, axis=0))[-1]) + 1)
-    assert completions(short) == completions(trajectory)
+    assert completion_ids(short) == completion_ids(trajectory)
     assert not np.any(trajectory.mask[:, short.mask.shape[1] :])
 
 
@@ -250,7 +259,7 @@ def test_of_many_tokens_each_comes_as_often_as_its_probability_says(size):
     probs = np.exp(logits - logits.max())
     probs /= probs.sum()
     rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, size))
-    counts = np.bincount(np.asarray(jax.jit(choose)(rows, jax.random.key(0))), minlength=size)
+    counts = np.bincount(np.asarray(jax.jit(draw_index)(rows, jax.random.key(0))), minlength=size)
     assert counts.sum() == 20_000 and (counts[probs == 0] == 0).all() and counts[-1] > 0
     often = probs > 5 / 20_000
     observed, expected = np.append(counts[often], counts[~often].sum()), np.append(probs[often], probs[~often].sum())
@@ -261,4 +270,4 @@ def test_of_many_tokens_each_comes_as_often_as_its_probability_says(size):
 def test_a_row_with_one_possible_token_gets_it():
     logits = jnp.full((3, LARGE), -jnp.inf).at[jnp.arange(3), jnp.array([0, 777, LARGE - 1])].set(0.0)
     for seed in range(20):
-        np.testing.assert_array_equal(choose(logits, jax.random.key(seed)), [0, 777, LARGE - 1])
+        np.testing.assert_array_equal(draw_index(logits, jax.random.key(seed)), [0, 777, LARGE - 1])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.acting.judge import Judge, Judged, judged
+from puzzlebox.acting.judge import Judge, Judged, with_judge
 from puzzlebox.data.text_worlds import make_text, skipped_report
 from puzzlebox.envs.text import make_task
 from puzzlebox.nets.scorer import Scorer
@@ -28,7 +28,7 @@ def test_the_score_is_that_after_the_end_token_whatever_stands_beside_it():
 
 def test_a_judged_task_is_rewarded_by_the_judge_and_still_knows_what_is_correct():
     task = make_task("arith")
-    learned = judged(task, JUDGE)
+    learned = with_judge(task, JUDGE)
     assert isinstance(learned, RewardsMany) and not isinstance(learned, TaskOfRows)
     examples = learned.examples("train", 3, 0)
     assert examples == task.examples("train", 3, 0)
@@ -44,7 +44,7 @@ def test_a_judged_file_keeps_its_rows(tmp_path):
     rows = [{"prompt": f"{i}+1=", "answer": str(i + 1)} for i in range(10)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"prompt": 3}])))
     task = make_text(f"{tmp_path / 'rows.jsonl'},skip_bad=true")
-    learned = judged(task, JUDGE)
+    learned = with_judge(task, JUDGE)
     assert isinstance(learned, TaskOfRows) and learned.kind == "prompt" and learned.name == task.name
     assert learned.rows("train") == task.rows("train") and len(learned.dataset.rows) == 10
     assert skipped_report(learned) == skipped_report(task) and skipped_report(learned)["skipped_rows"] == 1

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from puzzlebox.acting.pairs import Memory, check_source, find_labels, find_pairs, sample
+from puzzlebox.acting.pairs import Memory, check_source, find_labels, find_pairs, sample_completions
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.preferences import Pair, answer_rows, longest_answer, pair_rows
 from puzzlebox.data.text_worlds import make_text
@@ -105,7 +105,7 @@ def test_of_messages_the_last_ones_words_are_the_completion(tmp_path):
 
 def test_a_verifier_pairs_the_best_sample_with_the_worst():
     task = make_task("tiny")
-    sampled = sample(task, START, "train", 3, 7, 1.0, seed=4, demonstrations=True)
+    sampled = sample_completions(task, START, "train", 3, 7, 1.0, seed=4, demonstrations=True)
     pairs = find_pairs(task, START, "train", 3, 7, 1.0, seed=4, demonstrations=True)
     expected = []
     for problem in sampled:
@@ -122,7 +122,7 @@ def test_a_verifier_pairs_the_best_sample_with_the_worst():
 
 def test_the_same_seed_samples_the_same():
     task = make_task("tiny")
-    draw = lambda seed: sample(task, START, "train", 3, 7, 1.0, seed)  # noqa: E731
+    draw = lambda seed: sample_completions(task, START, "train", 3, 7, 1.0, seed)  # noqa: E731
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
 

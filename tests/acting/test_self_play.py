@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.acting.search import Found
+from puzzlebox.acting.search import SearchResult
 from puzzlebox.acting.self_play import outcome, self_play, start
 from puzzlebox.envs.games.tic_tac_toe import TicTacToe
 from puzzlebox.types import Position
@@ -25,7 +25,7 @@ def scripted(*games):
     def choose(states, positions, length, key):
         action = script[jnp.arange(len(games)), length]
         weights = jax.nn.one_hot(action, 9)
-        return Found(action, weights, jnp.zeros(len(games)), weights)
+        return SearchResult(action, weights, jnp.zeros(len(games)), weights)
 
     return choose
 
@@ -92,7 +92,7 @@ def test_each_move_is_seen_by_the_player_who_makes_it_and_games_begin_anew():
 def test_openings_are_random_legal_and_do_not_count():
     def first_legal(states, positions, length, key):
         weights = jax.nn.one_hot(jnp.argmax(positions.legal, axis=-1), 9)
-        return Found(jnp.argmax(positions.legal, axis=-1), weights, jnp.zeros(64), weights)
+        return SearchResult(jnp.argmax(positions.legal, axis=-1), weights, jnp.zeros(64), weights)
 
     games, [(trajectory, searched, *_)] = played(first_legal, 64, [2], random_moves=2)
     legal = np.take_along_axis(np.asarray(searched.legal), np.asarray(trajectory.action)[..., None], axis=-1)

@@ -1,4 +1,4 @@
-"""An actor network as something that acts: exploring while it learns, playing when it is evaluated."""
+"""From an actor network to something that acts: in `rollout` while it learns, as a policy when it is evaluated."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from puzzlebox.nets.heads import Actor, features, to_world
 from puzzlebox.types import Array, Key, Policy
 
 
-def explore(actor: Actor, env: Any) -> Callable[[Array, Key], Choice]:
-    """What `rollout` acts by: actions sampled from the actor's distributions."""
+def sample_actions(actor: Actor, env: Any) -> Callable[[Array, Key], Choice]:
+    """The ``act`` of `rollout`: samples actions from the actor's distributions."""
 
     def act(observation: Array, key: Key) -> Choice:
         distribution = actor(features(env.observation_space, observation))
@@ -21,7 +21,7 @@ def explore(actor: Actor, env: Any) -> Callable[[Array, Key], Choice]:
     return act
 
 
-def play(actor: Callable[[Array], Any], env: Any, greedy: bool, read: Callable = features) -> Policy:
+def actor_policy(actor: Callable[[Array], Any], env: Any, greedy: bool, read: Callable = features) -> Policy:
     """The actor's policy in the world's units: the mode of its distribution if ``greedy``, else a sample.
 
     ``read(space, observation)`` is what the actor takes: `features`, or `network_input` for one with a torso.

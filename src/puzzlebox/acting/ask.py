@@ -1,4 +1,4 @@
-"""A person judges, in the terminal: which of two answers is better?"""
+"""A person judges in the terminal which of two answers is better."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from puzzlebox.acting.keys import read_key
 from puzzlebox.data.language_model import Prompt, printable
 
 
-def ask(prompt: Prompt, a: str, b: str, number: str, read: Callable[[str], str] = read_key) -> tuple[float, float]:
-    """Which of two answers a person likes better: (1, 0), (0, 1) or, for a tie, (0, 0); equal ones are a tie.
+def ask_person(
+    prompt: Prompt, a: str, b: str, number: str, read: Callable[[str], str] = read_key
+) -> tuple[float, float]:
+    """The scores that a person gives to answers ``a`` and ``b``: (1, 0), (0, 1), or (0, 0) for a tie.
 
-    ``number`` tells how many questions there are. ``read`` shows a text and gives the key that is then pressed.
+    Equal answers are a tie without a question. ``number`` is shown before the question, such as "3/16". ``read`` shows
+    a text and returns the key that is then pressed.
     """
     if a == b:
         return 0.0, 0.0

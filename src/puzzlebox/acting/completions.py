@@ -1,4 +1,4 @@
-"""A language model answers prompts, and what it wrote is rewarded: `generate` on texts in the place of token ids."""
+"""A language model answers prompts and is rewarded for it: `generate` for texts instead of token ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import Sampling, completions, generate, trim
+from puzzlebox.acting.generate import Sampling, completion_ids, generate, trim
 from puzzlebox.data.language_model import LanguageModel, Prompt
 from puzzlebox.data.packing import host_seed
 from puzzlebox.errors import PuzzleboxError
@@ -16,9 +16,10 @@ from puzzlebox.types import Example, Key, Metrics, RewardsMany, Task, Trajectory
 
 
 class Completions(NamedTuple):
-    """What a model wrote: ``trajectory`` ``[B, T]``, and its ``B`` rows as ``texts`` and as token ``ids``.
+    """What a model wrote: ``trajectory [B, T]``, and the completions of its ``B`` rows as ``texts`` and token ``ids``.
 
-    ``ids`` hold the stop token where there is one; they are what was sampled, never a text tokenised again.
+    ``ids`` include the stop token where there is one. They are the ids that were sampled: tokenising the text again may
+    give others, and then the losses would be about tokens that the policy never chose.
     """
 
     trajectory: Trajectory
@@ -27,7 +28,7 @@ class Completions(NamedTuple):
 
 
 def draw_examples(task: Task, count: int, key: Key) -> list[Example]:
-    """``count`` training problems of the task."""
+    """``count`` training problems of the task, chosen by ``key``."""
     return task.examples("train", count, int(np.random.default_rng(host_seed(key)).integers(2**31)))
 
 
@@ -41,7 +42,10 @@ def complete(
     group: int = 1,
     stop: Sequence[str] = (),
 ) -> Completions:
-    """``group`` completions of every prompt; rows beside each other share a prompt. A text of ``stop`` ends one."""
+    """``group`` completions of every prompt, in consecutive rows, each at most ``max_tokens`` long.
+
+    A completion ends at a stop token, or as soon as its text contains one of ``stop``. Raises UsageError as `generate`.
+    """
     tokenizer = model.tokenizer
     finished = (lambda ids: any(s in tokenizer.decode(ids) for s in stop)) if stop else None
     trajectory = trim(
@@ -57,12 +61,12 @@ def complete(
             pad_id=tokenizer.pad_id,
         )
     )
-    ids = completions(trajectory)
+    ids = completion_ids(trajectory)
     return Completions(trajectory, [model.decode(row) for row in ids], ids)
 
 
 def rewards_of(task: Task, examples: Sequence[Example], texts: Sequence[str], group: int = 1) -> list[float]:
-    """The task's reward of every text; ``group`` texts beside each other answer the same example."""
+    """The task's reward of every text, ``[N]``; ``group`` consecutive texts answer the same example."""
     asked = [examples[i // group] for i in range(len(texts))]
     if isinstance(task, RewardsMany):
         return task.rewards(asked, texts)
@@ -70,7 +74,7 @@ def rewards_of(task: Task, examples: Sequence[Example], texts: Sequence[str], gr
 
 
 def with_rewards(trajectory: Trajectory, rewards: Sequence[float]) -> Trajectory:
-    """The trajectory with row b's reward at its last token. Raises PuzzleboxError for a reward that is not a number."""
+    """The trajectory with ``rewards[b]`` at row b's last token. Raises PuzzleboxError for one that is not finite."""
     values = np.asarray(rewards, np.float32)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -80,7 +84,7 @@ def with_rewards(trajectory: Trajectory, rewards: Sequence[float]) -> Trajectory
 
 
 def writing_metrics(trajectory: Trajectory) -> Metrics:
-    """What was written: rewards, lengths in tokens, and the share that did not come to an end."""
+    """Rewards, lengths in tokens, and the share of completions that were cut off."""
     reward = np.asarray(trajectory.reward).sum(axis=1)
     return {
         "reward": reward.mean(),

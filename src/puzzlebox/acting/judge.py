@@ -1,4 +1,4 @@
-"""A learned reward: a scorer with the tokenizer whose ids it knows judges texts, in the place of a task's verifier."""
+"""A learned reward: a reward model judges texts instead of a task's verifier."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from puzzlebox.data.tokenizer import Tokenizer
 from puzzlebox.nets.scorer import Scorer
 from puzzlebox.types import Array, Example, Task, TaskOfRows
 
-ROWS = 64  # texts at once
+ROWS = 64  # texts scored at once; the last batch is padded to it, so that it runs the same program
 
 
 class Judge(eqx.Module):
-    """What a reward model is when it is used: the score of a text is that after its last token."""
+    """A trained reward model, with the tokenizer whose ids it knows: a text's score is the one after its last token."""
 
     scorer: Scorer
     tokenizer: Tokenizer = eqx.field(static=True)
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[str], chat: bool = False) -> list[float]:
-        """The score of every completion, each to its prompt; ``chat`` as in `LanguageModel.format_prompt`."""
+        """The score of every completion behind its prompt, ``[N]``; ``chat`` as in `LanguageModel.format_prompt`."""
         model = LanguageModel(self.scorer.decoder, self.tokenizer)
         texts = []
         for prompt, completion in zip(prompts, completions, strict=True):
-            asked = model.format_prompt(prompt, chat)
-            texts.append([*model.encode(asked), *self.tokenizer.encode(completion), model.end_id(asked)])
+            prompt = model.format_prompt(prompt, chat)
+            texts.append([*model.encode(prompt), *self.tokenizer.encode(completion), model.end_id(prompt)])
         scores: list[float] = []
         for first in range(0, len(texts), ROWS):
             part = texts[first : first + ROWS]
@@ -47,8 +47,8 @@ def score_at(scorer: Scorer, tokens: Array, place: Array) -> Array:
     return jnp.take_along_axis(scorer(tokens), place[:, None], axis=1)[:, 0]
 
 
-def judged(task: Task, judge: Judge) -> Judged:
-    """The task as ``judge`` rewards it; a file of rows stays one."""
+def with_judge(task: Task, judge: Judge) -> Judged:
+    """The task with ``judge`` in the place of its reward; a file of rows stays one (`TaskOfRows`)."""
     return JudgedRows(task, judge) if isinstance(task, TaskOfRows) else Judged(task, judge)
 
 
@@ -60,7 +60,7 @@ def final_scores(scorer: Scorer, rows: Answers) -> Array:
 
 
 class Judged:
-    """A task whose reward is a judge's score; what is correct the task still decides. Equal only to itself."""
+    """A task whose reward is a judge's score; what is correct, the task still decides. Equal only to itself."""
 
     def __init__(self, task: Task, judge: Judge):
         self.task, self.judge = task, judge
@@ -98,7 +98,7 @@ class Judged:
 
 
 class JudgedRows(Judged):
-    """A judged file: its rows are still there to be learned from."""
+    """A judged file, whose rows can still be learned from."""
 
     task: TaskOfRows
 

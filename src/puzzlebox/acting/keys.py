@@ -1,4 +1,4 @@
-"""One key of a person at a terminal, without Enter."""
+"""Reads a single key from the terminal, without Enter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from puzzlebox.errors import PuzzleboxError
 
 
 def read_key(question: str) -> str:
-    """Shows ``question`` on standard error and waits for a key; shows and returns it.
+    """Shows ``question`` on standard error, waits for a key, shows it and returns it.
 
     Raises KeyboardInterrupt for Ctrl-C and Ctrl-D (also in another thread than the main one, where no signal arrives),
     PuzzleboxError when the terminal has gone.
@@ -33,7 +33,7 @@ def read_key(question: str) -> str:
 
 @contextmanager
 def raw_input() -> Iterator[int]:
-    """Standard input's file descriptor while every key comes at once, Ctrl-C too; lines where that is not possible."""
+    """Standard input's file descriptor; every key arrives at once, Ctrl-C too, or a line at a time without termios."""
     file = sys.stdin.fileno()
     try:
         import termios

@@ -1,8 +1,8 @@
 """Where judged completions come from: a file of rows, or a verifier that judges what a model samples.
 
-A file of preferences or rankings says which completion is better. A task with a verifier says it of completions that
-the starting model writes: of each problem's completions the best goes with the worst, the second best with the second
-worst, and so on, as long as their rewards differ. What was sampled keeps its tokens.
+A file of preferences or rankings says which completion is better. With a verifier the starting model writes the
+completions: of each problem's completions the best is paired with the worst, the second best with the second worst, and
+so on, as long as their rewards differ. Sampled completions keep the token ids that were sampled.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from puzzlebox.data.preferences import Label, Pair
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.types import Example, Task, TaskOfRows
 
-PROMPTS_AT_ONCE = 32
+PROMPTS_AT_ONCE = 32  # a batch of generation; another number would draw other samples
 
 
 class Memory:
-    """What was found once. All are equal, because no compiled program depends on it."""
+    """A cache for what is expensive to find: `get` calls ``find`` only the first time a name is asked for.
+
+    It is a static field of algorithms. All caches are equal, so that a filled one does not compile the program again.
+    """
 
     def __init__(self) -> None:
         self._found: dict[Any, Any] = {}
@@ -43,7 +46,7 @@ class Memory:
 
 
 class Sampled(NamedTuple):
-    """Completions of one problem, best first, with their rewards and verdicts."""
+    """Completions of one problem as token ids, the best first, with their rewards and whether they are correct."""
 
     prompt: list[int]
     completions: list[list[int]]
@@ -72,17 +75,17 @@ def find_pairs(
     seed: int = 0,
     demonstrations: bool = False,
 ) -> list[Pair]:
-    """All pairs of a file's split, or those of ``num_prompts`` problems with ``num_samples`` completions by ``model``.
+    """All pairs of a file's split, or pairs of ``num_prompts`` problems with ``num_samples`` completions each.
 
-    With ``demonstrations`` the task's own completion is one more candidate. Raises PuzzleboxError when no two
-    completions of any problem differ in reward.
+    With ``demonstrations`` the task's own completion is one more candidate. The same ``seed`` gives the same pairs.
+    Raises PuzzleboxError when no two completions of any problem differ in reward.
     """
     if isinstance(task, TaskOfRows) and task.kind in ("preference", "ranking"):
         rows = task.rows(split)
         found = [pair for row in rows for pair in (datasets.ranking_pairs(row) if row.completions else [row])]
         return [_pair(model, row) for row in found]
     pairs = []
-    for sampled in sample(task, model, split, num_prompts, num_samples, temperature, seed, demonstrations):
+    for sampled in sample_completions(task, model, split, num_prompts, num_samples, temperature, seed, demonstrations):
         ranked = list(zip(sampled.completions, sampled.rewards, strict=True))
         for (better, high), (worse, low) in zip(ranked[: len(ranked) // 2], ranked[::-1], strict=False):
             if high > low:
@@ -98,18 +101,18 @@ def find_pairs(
 def find_labels(
     task: Task, model: LanguageModel, split: str, num_prompts: int, num_samples: int, temperature: float, seed: int = 0
 ) -> list[Label]:
-    """Completions said to be wanted or not: a file's rows (a pair gives two), or the verifier's word on samples."""
+    """Completions labelled as wanted or not: a file's rows (a pair gives two), or samples that the verifier judges."""
     if isinstance(task, TaskOfRows) and task.kind == "label":
         rows = [(model.encode_answered(row.prompt, row.completion), bool(row.label)) for row in task.rows(split)]
         return [Label(prompt, completion, wanted) for (prompt, completion), wanted in rows]
     if isinstance(task, TaskOfRows) and task.kind in ("preference", "ranking"):
         pairs = find_pairs(task, model, split, num_prompts, num_samples, temperature)
         return [Label(p.prompt, ids, ids is p.chosen) for p in pairs for ids in (p.chosen, p.rejected)]
-    everything = sample(task, model, split, num_prompts, num_samples, temperature, seed)
+    everything = sample_completions(task, model, split, num_prompts, num_samples, temperature, seed)
     return [Label(s.prompt, *answer) for s in everything for answer in zip(s.completions, s.correct, strict=True)]
 
 
-def sample(
+def sample_completions(
     task: Task,
     model: LanguageModel,
     split: str,
@@ -119,7 +122,10 @@ def sample(
     seed: int = 0,
     demonstrations: bool = False,
 ) -> list[Sampled]:
-    """Problems of the split with the model's completions, judged; the same for the same ``seed``."""
+    """``num_prompts`` problems of the split with ``num_samples`` completions by the model each, judged by the task.
+
+    The same ``seed`` gives the same samples.
+    """
     examples = task.examples(split, num_prompts, seed)
     found = []
     for start in range(0, len(examples), PROMPTS_AT_ONCE):
@@ -135,12 +141,13 @@ def sample(
         rewards = rewards_of(task, part, written.texts, num_samples)
         for i, example in enumerate(part):
             own = slice(i * num_samples, (i + 1) * num_samples)
-            judged = _judged(task, model, example, written.ids[own], written.texts[own], rewards[own], demonstrations)
+            judged = _ranked(task, model, example, written.ids[own], written.texts[own], rewards[own], demonstrations)
             found.append(judged)
     return found
 
 
 def _pair(model: LanguageModel, row: Row) -> Pair:
+    """A row of preferences as token ids; raises UsageError where the two conversations differ before their end."""
     prompt, chosen = model.encode_answered(row.prompt, row.chosen)
     other, rejected = model.encode_answered(row.prompt, row.rejected)
     if prompt != other:
@@ -148,7 +155,7 @@ def _pair(model: LanguageModel, row: Row) -> Pair:
     return Pair(prompt, chosen, rejected, row.margin or 0.0)
 
 
-def _judged(
+def _ranked(
     task: Task,
     model: LanguageModel,
     example: Example,
@@ -157,6 +164,7 @@ def _judged(
     rewards: Sequence[float],
     demonstrations: bool,
 ) -> Sampled:
+    """One problem's completions in the order of their rewards, with its demonstration if there is to be one."""
     prompt = model.format_prompt(example.prompt, task.chat)
     ids, texts, rewards = list(ids), list(texts), list(rewards)
     if demonstrations and example.completion:

@@ -1,4 +1,7 @@
-"""How likely a language model finds what was written: log-probabilities of the actions of a trajectory."""
+"""Log-probabilities that a language model gives to the tokens of a trajectory, and its entropy there.
+
+Logits are by far the largest arrays of language models, so they are made only where a token is scored, in parts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from puzzlebox.data.packing import bucket
 from puzzlebox.nets.decoder import Decoder
 from puzzlebox.types import Array
 
-MOST_LOGITS = 1 << 24  # at once; more are made in parts, and again when the gradient needs them
+MOST_LOGITS = 1 << 24  # numbers at once; parts are computed again for the gradient rather than kept
 
 
 def score(
@@ -24,10 +27,10 @@ def score(
     positions: Array | None = None,
     segments: Array | None = None,
 ) -> tuple[Array, Array]:
-    """log π(action) and the entropy of π (nats) where ``mask`` is True, 0 elsewhere; all ``[B, T]``.
+    """log π(action) and the entropy of π, both in nats, where ``mask`` is True and 0 elsewhere; all ``[B, T]``.
 
-    ``count`` is the largest number of masked entries in any row (None: T): logits are made for so many only.
-    ``temperature`` divides the logits as it did when the tokens were drawn. Packed rows give ``positions`` and
+    ``count`` is an upper bound on the True entries of ``mask`` in any row (None: T): logits are made for so many places
+    a row. ``temperature`` divides the logits as it did when the tokens were drawn. Packed rows have ``positions`` and
     ``segments`` (see `Decoder.read`).
     """
     length = observation.shape[1]
@@ -36,13 +39,16 @@ def score(
     chosen = jnp.argsort(~mask, axis=1, stable=True)[:, :count]  # a row's masked places first, in their order
     picked = jnp.take_along_axis(hidden, chosen[..., None], axis=1)
     target = jnp.take_along_axis(action, chosen, axis=1)
-    log_prob, entropy = _judge(decoder, picked, target, temperature)
+    log_prob, entropy = _log_prob_and_entropy(decoder, picked, target, temperature)
     where = jnp.arange(len(mask))[:, None], chosen
     return _spread(log_prob, where, mask), _spread(entropy, where, mask)
 
 
 def widths(mask: Array) -> tuple[int, int]:
-    """Columns for the longest prompt and the longest completion of a trajectory's rows ``[B, T]``, rounded up."""
+    """The longest prompt and the longest completion of a trajectory's rows, in tokens, rounded up (`bucket`).
+
+    ``mask`` bool ``[B, T]`` is the trajectory's. What `score_groups` takes as ``columns``.
+    """
     rows = np.asarray(mask)
     return bucket(int(rows.argmax(axis=1).max()) + 1), bucket(int(rows.sum(axis=1).max()))
 
@@ -56,28 +62,33 @@ def score_groups(
     columns: tuple[int, int],
     temperature: ArrayLike = 1.0,
 ) -> tuple[Array, Array]:
-    """`score` where ``group`` rows beside each other share their prompt, which is read once, as in `generate`.
+    """`score` where ``group`` consecutive rows share their prompt, which is read once, as in `generate`.
 
-    A row's masked entries are one stretch, its completion, and what stands before is its prompt. ``columns`` are the
-    `widths` of the whole trajectory. The gradient is that of reading every row whole.
+    The True entries of a row's ``mask`` must be contiguous: they are its completion, and what comes before is its
+    prompt. ``columns`` are the `widths` of the whole trajectory. The gradient is that of reading every row whole.
     """
+    # Read each prompt once, shifted so that all end in the last column.
     width, count = columns
     begins = jnp.argmax(mask, axis=1)  # the prompt's last token, behind which the first one was drawn
     start = width - 1 - begins[::group]
     inside = jnp.maximum(jnp.arange(width) - start[:, None], 0)
     prompts = jnp.take_along_axis(observation[::group], inside, axis=1)
     read, cache = decoder.extend(prompts, decoder.empty_cache(start, width + count - 1))
+
+    # Read the completions behind it. The first token is scored by what follows the prompt, the last one is not read.
     place = jnp.minimum(begins[:, None] + jnp.arange(count), mask.shape[1] - 1)
     written, _ = decoder.extend(jnp.take_along_axis(observation, place[:, 1:], axis=1), cache.repeat(group))
+
+    # Score them, and write the results back to where they stand in the rows.
     hidden = jnp.concatenate([jnp.repeat(read[:, -1:], group, axis=0), written], axis=1)
-    log_prob, entropy = _judge(decoder, hidden, jnp.take_along_axis(action, place, axis=1), temperature)
+    log_prob, entropy = _log_prob_and_entropy(decoder, hidden, jnp.take_along_axis(action, place, axis=1), temperature)
     real = jnp.take_along_axis(mask, place, axis=1) & (jnp.arange(count) + begins[:, None] < mask.shape[1])
     where = jnp.arange(len(mask))[:, None], jnp.where(real, place, mask.shape[1])  # the others fall off the end
     return _spread(log_prob, where, mask), _spread(entropy, where, mask)
 
 
-def _judge(decoder: Decoder, x: Array, target: Array, temperature: ArrayLike) -> tuple[Array, Array]:
-    """log π(target) and the entropy of π ``[B, C]``, from what the model thinks, ``x [B, C, width]``."""
+def _log_prob_and_entropy(decoder: Decoder, x: Array, target: Array, temperature: ArrayLike) -> tuple[Array, Array]:
+    """log π(target) and the entropy of π ``[B, C]``, from the hidden states ``x [B, C, width]``."""
 
     @jax.checkpoint
     def part(decoder: Decoder, x: Array, target: Array) -> tuple[Array, Array]:
@@ -92,5 +103,5 @@ def _judge(decoder: Decoder, x: Array, target: Array, temperature: ArrayLike) ->
 
 
 def _spread(x: Array, where: tuple[Array, Array], mask: Array) -> Array:
-    """``x [B, C]`` at the places ``where`` of ``[B, T]``, 0 where ``mask`` is False."""
+    """``x [B, C]`` scattered to the places ``where`` of ``[B, T]``, 0 where ``mask`` is False."""
     return jnp.where(mask, jnp.zeros(mask.shape, x.dtype).at[where].set(x, mode="drop"), 0.0)

@@ -1,12 +1,12 @@
-"""Monte Carlo tree search, batched: mctx holds the trees and knows the formulas, `simulations` walks in them, and here
-are the words that the rest of Puzzlebox uses for it.
+"""Monte Carlo tree search, batched. mctx holds the trees and has the formulas, `simulations` walks the trees; this is
+the interface that the rest of Puzzlebox uses.
 
-Two ways to choose where to look. `gumbel` (Danihelka et al. 2022, Gumbel MuZero): the root's candidates are drawn
+Two rules for which action to visit. `gumbel` (Danihelka et al. 2022, Gumbel MuZero): the root's candidates are drawn
 without replacement and halved step by step, which improves the policy even with few simulations. `puct` (Silver et al.
 2017; Schrittwieser et al. 2020): a bonus for likely and little visited actions, with Dirichlet noise on the root.
 
 Both search any `Model`: `known_rules` makes one of a game whose rules are known; a learned model is another. An
-illegal action is never visited, at the root or within the tree.
+illegal action is never visited, neither at the root nor within the tree.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ ILLEGAL = float(jnp.finfo(jnp.float32).min)  # finite: a softmax over nothing el
 
 
 class Root(NamedTuple):
-    """Where a search begins, ``B`` of them: logits of the prior, value for the player to move, what the model needs."""
+    """Where ``B`` searches begin: logits of the prior, value for the player to move, what the model needs."""
 
     logits: Array  # [B, U]
     value: Array  # [B]
     legal: Array  # bool [B, U]
-    embedding: Any  # leaves [B, ...]
+    embedding: Any  # leaves [B, ...], the state that the model goes on from
 
 
 class Branch(NamedTuple):
-    """What the model finds behind an action.
+    """What follows an action, by the model.
 
-    Q(s, a) = ``reward`` + ``discount`` · value behind it: the reward is that of the player who moved, and the discount
-    is negative where the other player moves next (whose gain is this one's loss) and 0 where the game has ended.
+    Q(s, a) = ``reward`` + ``discount`` · value of what follows. The reward is that of the player who moved; the
+    discount is negative where the other player moves next (whose gain is this one's loss) and 0 where the game ended.
     """
 
     reward: Array  # [B]
@@ -48,11 +48,11 @@ class Branch(NamedTuple):
     embedding: Any
 
 
-class Found(NamedTuple):
-    """What a search returns: the action to take, how often each was tried, and the value for the player to move.
+class SearchResult(NamedTuple):
+    """What a search returns: the action to take, how often each was visited, and the value for the player to move.
 
-    ``weights`` is the improved policy, the target of the network: softmax(logits + scaled completed Q values) after
-    `gumbel`, the share of the visits after `puct`.
+    ``weights`` is the improved policy, which the network learns to predict: softmax(logits + scaled completed Q values)
+    after `gumbel`, the shares of the visits after `puct`.
     """
 
     action: Array  # int32 [B]
@@ -80,13 +80,13 @@ def gumbel(
     considered: int = 16,
     value_scale: float = 0.1,
     rescale: bool = True,
-) -> Found:
+) -> SearchResult:
     """Gumbel search: sequential halving at the root, then the action with the highest Gumbel + logit + scaled Q.
 
-    ``noise`` 0 makes it deterministic. ``considered`` is how many actions the root tries at most. A Q value counts
-    ``value_scale`` · (50 + most visits of an action) logits; with ``rescale`` the Q values of a node are first
-    stretched to [0, 1], otherwise they are taken as they are. The value returned is the mean Q under the improved
-    policy: halving visits bad actions too often for a mean over visits.
+    ``noise`` scales the Gumbel noise, 0 makes the search deterministic. ``considered`` is the most actions that the
+    root tries. A Q value weighs ``value_scale`` · (50 + most visits of any action) logits; with ``rescale`` the Q
+    values of a node are first rescaled to [0, 1]. The value returned is the mean Q under the improved policy, not the
+    mean over visits, since sequential halving visits bad actions too often for that.
     """
 
     def transform(value_scale: Array | float) -> Callable[..., Array]:
@@ -113,11 +113,12 @@ def gumbel(
         max_num_considered_actions=considered,
         gumbel_scale=noise,
     )
+    # The mean Q under the improved policy, over the actions that were visited; mctx's own value is a mean over visits.
     summary = output.search_tree.summary()
     tried = jnp.where(summary.visit_counts > 0, output.action_weights, 0.0)
     total = tried.sum(axis=-1)
     mean = (tried * summary.qvalues).sum(axis=-1) / jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-    return _found(output, summary, jnp.where(total > 0, mean, summary.value))
+    return _result(output, summary, jnp.where(total > 0, mean, summary.value))
 
 
 def puct(
@@ -130,7 +131,7 @@ def puct(
     dirichlet: float = 0.3,
     exploration: float = 1.25,
     temperature: Array | float = 1.0,
-) -> Found:
+) -> SearchResult:
     """PUCT search: visits a with the highest Q(s, a) + c · P(a) √N / (1 + N(a)); acts like visits^(1/temperature).
 
     ``noise`` is the share of Dirichlet(``dirichlet``) noise in the root's prior, ``exploration`` is c without its slow
@@ -138,7 +139,7 @@ def puct(
     """
 
     def choose(tree: mctx.Tree, node: Array, depth: Array, exploration: Array) -> Array:
-        key = jax.random.fold_in(jax.random.key(0), depth)  # breaks ties
+        key = jax.random.fold_in(jax.random.key(0), depth)  # only breaks ties
         return mctx.muzero_action_selection(key, tree, node, depth, pb_c_init=exploration)
 
     output = mctx.muzero_policy(
@@ -149,17 +150,17 @@ def puct(
         temperature=jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), root.value.shape)[:, None],
     )
     summary = output.search_tree.summary()
-    return _found(output, summary, summary.value)
+    return _result(output, summary, summary.value)
 
 
 def known_rules(game: Game, evaluate: Evaluate, states: Any, positions: Position) -> tuple[Root, Model]:
     """The search problem of ``B`` games whose rules are known: leaves of ``states`` and ``positions`` are ``[B, ...]``.
 
-    ``evaluate`` guesses logits and value for the player to move from an observation. Games with chance are searched as
-    if every move's chance were drawn once.
+    ``evaluate`` estimates logits and value for the player to move from an observation. Where a game has chance, a
+    move's outcome is drawn once and then belongs to the tree.
     """
     logits, value = evaluate(positions.observation)
-    root = Root(mask(logits, positions.legal), value, positions.legal, (states, positions.player))
+    root = Root(mask_illegal(logits, positions.legal), value, positions.legal, (states, positions.player))
 
     def model(embedding: Any, action: Array, key: Key) -> Branch:
         state, mover = embedding
@@ -169,7 +170,7 @@ def known_rules(game: Game, evaluate: Evaluate, states: Any, positions: Position
         return Branch(
             reward=position.reward[jnp.arange(batch), mover],
             discount=discount(mover, position.player, position.terminated),
-            logits=mask(logits, position.legal),
+            logits=mask_illegal(logits, position.legal),
             value=value,
             embedding=(state, position.player),
         )
@@ -178,11 +179,11 @@ def known_rules(game: Game, evaluate: Evaluate, states: Any, positions: Position
 
 
 def discount(mover: Array, player: Array, terminated: Array) -> Array:
-    """How the next player's value counts for the mover: 1 if they are the same, −1 if not, 0 after the end."""
+    """The weight of the next player's value for the mover, ``[B]``: 1 if they are the same, −1 if not, 0 at the end."""
     return jnp.where(terminated, 0.0, jnp.where(mover == player, 1.0, -1.0))
 
 
-def mask(logits: Array, legal: Array) -> Array:
+def mask_illegal(logits: Array, legal: Array) -> Array:
     """``logits [..., U]`` with the highest at 0 and those of illegal actions at a very negative finite number."""
     return jnp.where(legal, logits - logits.max(axis=-1, keepdims=True), ILLEGAL)
 
@@ -208,5 +209,5 @@ def _arguments(
     }
 
 
-def _found(output: Any, summary: Any, value: Array) -> Found:
-    return Found(output.action.astype(jnp.int32), summary.visit_counts, value, output.action_weights)
+def _result(output: Any, summary: Any, value: Array) -> SearchResult:
+    return SearchResult(output.action.astype(jnp.int32), summary.visit_counts, value, output.action_weights)

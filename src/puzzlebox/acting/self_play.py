@@ -1,8 +1,9 @@
-"""Self-play: every game is played by the same searcher on both sides, inside one compiled scan.
+"""Self-play: one searcher plays both sides of every game, inside one compiled scan.
 
-It returns the `Trajectory` that `rollout` returns, seen by the player who moved, and beside it what the searches found.
-Games that end are begun again; unfinished ones continue in the next call. Every board remembers how its last games
-ended, so that `outcome` can pay a position once its game is over, however many calls ago it was played.
+It returns a `Trajectory` as `rollout` does, from the view of the player who moved, and beside it what the searches
+found. Games that end are restarted; unfinished ones continue in the next call. Who won is known only at the end of a
+game, perhaps several calls after a position was played. So every board remembers the results of its last games, and
+`outcome` looks them up.
 """
 
 from __future__ import annotations
@@ -14,42 +15,42 @@ import jax
 import jax.numpy as jnp
 
 from puzzlebox.acting.rollout import nan_mean
-from puzzlebox.acting.search import Found
+from puzzlebox.acting.search import SearchResult
 from puzzlebox.types import Array, Game, Key, Metrics, Position, Trajectory
 
 
 class Games(NamedTuple):
-    """Where ``B`` boards stand, and how their last ``M`` games ended (game g stands at g mod M)."""
+    """``B`` boards in the middle of their games, and the results of their last ``M`` (game g at index g mod M)."""
 
     state: Any
     position: Position
     length: Array  # int32 [B], moves made in this game
     opening: Array  # int32 [B], so many of its first moves are random
-    paid: Array  # float32 [B, 2], what each player has got in this game
+    paid: Array  # float32 [B, 2], the rewards of each player so far in this game
     finished: Array  # int32 [B], games finished, which is the number of the running one
-    results: Array  # float32 [B, M, 2], what each player got
+    results: Array  # float32 [B, M, 2], the sum of each player's rewards
 
 
-class Searched(NamedTuple):
-    """What belongs to each move of a `Trajectory` beside it, leaves ``[T, B, ...]``."""
+class SearchRecord(NamedTuple):
+    """What the search found at each move of a `Trajectory`, and in which game; leaves ``[T, B, ...]``."""
 
     legal: Array  # bool [T, B, U]
     weights: Array  # float32 [T, B, U], the improved policy
     value: Array  # float32 [T, B], the search's, for the player who moved
     player: Array  # int32 [T, B], who moved
     next_player: Array  # int32 [T, B], who moves next; after the end it means nothing
-    paid: Array  # float32 [T, B], what the mover had got in this game before the move
+    paid: Array  # float32 [T, B], the mover's rewards in this game before the move
     board: Array  # int32 [T, B]
     game: Array  # int32 [T, B], its number on that board
 
 
-Choose = Callable[[Any, Position, Array, Key], Found]  # (states, positions, moves made [B], key) -> Found
+Choose = Callable[[Any, Position, Array, Key], SearchResult]  # (states, positions, moves made [B], key) -> SearchResult
 
 
 def start(game: Game, num_games: int, key: Key, random_moves: int = 0, remember: int = 1) -> Games:
-    """``num_games`` boards at their first positions; every board remembers the ends of ``remember`` games.
+    """``num_games`` boards at their first positions; every board remembers the results of ``remember`` games.
 
-    The first moves of a game are random, a number between 0 and ``random_moves`` that each game draws anew.
+    A game opens with random moves, so that games differ: between 0 and ``random_moves`` of them, drawn for each game.
     """
     state, position, opening = _reset(game, num_games, key, random_moves)
     none = jnp.zeros(num_games, jnp.int32)
@@ -58,7 +59,7 @@ def start(game: Game, num_games: int, key: Key, random_moves: int = 0, remember:
 
 def self_play(
     choose: Choose, game: Game, games: Games, num_steps: int, key: Key, random_moves: int = 0
-) -> tuple[Games, Trajectory, Searched, Metrics]:
+) -> tuple[Games, Trajectory, SearchRecord, Metrics]:
     """Makes ``num_steps`` moves on every board; ``choose`` searches ``B`` positions at once.
 
     The trajectory's ``reward`` is the mover's; ``next_observation`` is seen by the player to move then; ``mask`` is
@@ -67,12 +68,15 @@ def self_play(
     """
 
     def step(games: Games, key: Key):
+        # choose: the search's move, or a random one in the opening
         choose_key, random_key, step_key, reset_key = jax.random.split(key, 4)
         position, board = games.position, jnp.arange(games.length.shape[0])
         found = choose(games.state, position, games.length, choose_key)
         searched = games.length >= games.opening
         random = jax.random.categorical(random_key, jnp.where(position.legal, 0.0, -jnp.inf))
         action = jnp.where(searched, found.action, random).astype(jnp.int32)
+
+        # play it, and record it
         state, after = jax.vmap(game.step)(games.state, action, jax.random.split(step_key, board.size))
         done = after.terminated
         trajectory = Trajectory(
@@ -85,7 +89,7 @@ def self_play(
             after.observation,
             searched,
         )
-        record = Searched(
+        record = SearchRecord(
             position.legal,
             found.weights,
             found.value,
@@ -95,6 +99,8 @@ def self_play(
             board,
             games.finished,
         )
+
+        # note the results of games that ended, and restart those
         paid, length = games.paid + after.reward, games.length + 1
         place = board, jnp.where(done, games.finished % games.results.shape[1], games.results.shape[1])
         results = games.results.at[place].set(paid, mode="drop")  # an index past the end writes nothing
@@ -116,9 +122,10 @@ def self_play(
 
 
 def outcome(games: Games, board: Array, game: Array, player: Array, paid: Array) -> tuple[Array, Array]:
-    """What ``player`` still got in a game of ``board`` after having been ``paid`` so much, and whether it is known.
+    """The sum of the rewards that ``player`` got in a game after having been ``paid`` so much, and whether it is known.
 
-    All arguments as in `Searched`, any shape. It is known once the game is over, as long as the board remembers it.
+    All arguments as in `SearchRecord`, any shape; float32 and bool of that shape. It is known once the game is over,
+    as long as the board remembers it.
     """
     remember = games.results.shape[1]
     age = games.finished[board] - game

@@ -1,9 +1,10 @@
-"""The simulations of a tree search: walk down to a move that was not tried, add what is behind it, walk back up.
+"""The simulations of a tree search: walk down to a move that was not tried, add what follows it, walk back up.
 
-What they compute is `mctx.search`'s, but for the noise that breaks ties in PUCT; mctx makes the tree and reads it off.
-That library writes the walks for one tree and maps them over the batch, which turns every step up into a copy of all
-trees, and every step down into both rules of choice, the root's and the others'. Here a walk moves in all trees of the
-batch at once, and touches only what it visits.
+They compute what `mctx.search` computes, but for the noise that breaks ties in PUCT; mctx builds the tree and reads the
+results off it. They are written anew for speed: mctx writes the walks for one tree and maps them over the batch with
+`vmap`, which turns every step up into a copy of all trees, and evaluates both rules of choice, the root's and that of
+the nodes below, at every step down. Here a walk moves in all trees of the batch at once and touches only the rows that
+it visits.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def simulations(
 ) -> Callable[..., Carry]:
     """A ``loop_fn`` for the policies of mctx, in the place of `jax.lax.fori_loop`.
 
-    ``recurrent`` is mctx's ``recurrent_fn`` without parameters. ``at_root`` and ``below`` choose an action by the tree
-    and a ``number`` of the formula, which may be traced.
+    ``recurrent`` is mctx's ``recurrent_fn`` without parameters. ``at_root`` and ``below`` choose an action from the
+    tree and ``number``, a coefficient of their formula, which may be traced.
     """
     walk = _over_rows(lambda tree, numbers: _walk(tree, numbers, at_root, below))
 
@@ -37,10 +38,12 @@ def simulations(
         rows, numbers = jnp.arange(batch), jnp.broadcast_to(number, (batch,))
 
         def simulate(i: Array, carry: Carry) -> Carry:
+            # walk down
             key, tree = carry
             key, _, expand_key = jax.random.split(key, 3)
             parent, action = walk(tree.replace(embeddings=None), numbers)
-            # what is behind a move first tried in simulation i is node i + 1
+
+            # add a node: what follows a move that is first tried in simulation i is node i + 1
             node = jnp.full(batch, i + 1, jnp.int32)
             found, embedding = recurrent(expand_key, action, jax.tree.map(lambda x: x[rows, parent], tree.embeddings))
             tree = tree.replace(
@@ -55,6 +58,8 @@ def simulations(
                 parents=tree.parents.at[rows, node].set(parent),
                 action_from_parent=tree.action_from_parent.at[rows, node].set(action),
             )
+
+            # walk back up
             changed = _back_up(
                 (tree.node_values, tree.node_visits, tree.children_values, tree.children_visits),
                 (tree.parents, tree.action_from_parent, tree.children_rewards, tree.children_discounts),
@@ -69,7 +74,7 @@ def simulations(
 
 
 def _over_rows(f: Callable[..., Any]) -> Callable[..., Any]:
-    """``f`` of leaves ``[B, ...]``, whose rows know nothing of each other: under `vmap` they are only more rows."""
+    """``f`` of leaves ``[B, ...]`` whose rows are independent: `vmap` only adds rows and does not batch ``f``."""
     mapped = custom_vmap(f)
 
     @mapped.def_vmap
@@ -83,7 +88,10 @@ def _over_rows(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _walk(tree: mctx.Tree, numbers: Array, at_root: Choose, below: Choose) -> tuple[Array, Array]:
-    """Down every tree, by chosen actions, to one that was not tried: its node and the action ``[B]``."""
+    """Down every tree to an action that was not tried: its node and the action, ``[B]`` each.
+
+    Walks that have arrived wait for the others.
+    """
     batch = tree.node_values.shape[0]
     rows, root = jnp.arange(batch), jnp.zeros(batch, jnp.int32)
 
@@ -107,7 +115,7 @@ def _walk(tree: mctx.Tree, numbers: Array, at_root: Choose, below: Choose) -> tu
 
 @_over_rows
 def _back_up(results: tuple[Array, ...], links: tuple[Array, ...], node: Array) -> tuple[Array, ...]:
-    """Writes the value of ``node [B]`` into all nodes above it; ``results`` changed."""
+    """Adds the value of ``node [B]`` to the means of all nodes above it; returns the changed ``results``."""
     parents, actions, rewards, discounts = links
     rows = jnp.arange(node.shape[0])
     nowhere = parents.shape[1]  # what is written there is dropped

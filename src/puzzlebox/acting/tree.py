@@ -4,11 +4,11 @@
 
     select     from the root, follow the child with the highest score until a position without children
     expand     give it a child for every legal move
-    evaluate   guess what it is worth: a network's value, or one random game
-    back up    count the guess in every position on the way
+    evaluate   estimate what it is worth: a network's value, or one random game
+    back up    add the estimate to every position on the way
 
 Departures from AlphaZero: c is a constant instead of growing with the logarithm of the visits, and there is no noise on
-the root. An outcome is a pair, what each player gets, so that nothing changes its sign on the way up.
+the root. An outcome is a pair, what each player gets, so that no signs change on the way up.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ EXPLORATION = 1.25
 
 @dataclasses.dataclass
 class Node:
-    """A position of the tree: how likely its move was thought to be, how often it was visited, and what came of it.
+    """A position of the tree: the prior of the move that leads to it, its visits and outcomes, its children by move.
 
-    ``state`` and ``position`` are known from the first visit on. ``total`` sums outcomes, one number per player.
+    ``state`` and ``position`` are None before the first visit. ``total`` is the sum of outcomes, one number per player.
     """
 
     prior: float = 1.0
@@ -60,7 +60,7 @@ class Node:
 
 
 class Guess(NamedTuple):
-    """What is thought of a position: ``prior [U]`` over moves, and what each player will still get, ``outcome [2]``."""
+    """An estimate of a position: ``prior [U]`` over moves, and what each player will still get, ``outcome [2]``."""
 
     prior: np.ndarray
     outcome: np.ndarray
@@ -73,18 +73,24 @@ Score = Callable[[Node, Node], float]  # (parent, child) -> how much the child s
 def grow(
     game: Game, state: Any, position: Position, evaluate: Evaluate, key: Key, num_simulations: int, score: Score
 ) -> Node:
-    """The tree of ``num_simulations`` simulations from a position that is not the end of its game; returns the root."""
+    """The root of a tree of ``num_simulations`` simulations, from a position that is not the end of its game.
+
+    The root is expanded first, which is not counted as a simulation.
+    """
     root = Node(state=state, position=position)
     _expand(root, evaluate(state, position, jax.random.fold_in(key, 0)).prior)
     for number in range(1, num_simulations + 1):
+        # select
         step_key, guess_key = jax.random.split(jax.random.fold_in(key, number))
         path = _select(game, root, score, step_key)
         leaf = path[-1]
+        # expand and evaluate
         outcome = leaf.paid
         if not leaf.terminated:
             guess = evaluate(leaf.state, leaf.position, guess_key)  # type: ignore[arg-type]
             _expand(leaf, guess.prior)
             outcome = leaf.paid + guess.outcome
+        # back up
         for node in path:
             node.visits += 1
             node.total = node.total + outcome
@@ -105,7 +111,7 @@ def uct(parent: Node, child: Node) -> float:
 
 
 def random_games(game: Game) -> Evaluate:
-    """Every legal move alike; the outcome is that of one random game."""
+    """Estimates by random games: a uniform prior over legal moves, and the outcome of one random game."""
 
     def evaluate(state: Any, position: Position, key: Key) -> Guess:
         legal = np.asarray(position.legal, np.float64)
@@ -115,7 +121,7 @@ def random_games(game: Game) -> Evaluate:
 
 
 def networks(predict: Callable[[Any], tuple[Any, Any]]) -> Evaluate:
-    """Prior and value of a network: ``predict(observation [1, ...])`` gives logits ``[1, U]`` and a value ``[1]``.
+    """Estimates by a network: ``predict(observation [1, ...])`` gives logits ``[1, U]`` and a value ``[1]``.
 
     The value is that of the player to move; the other player's is its negative.
     """
@@ -132,12 +138,12 @@ def networks(predict: Callable[[Any], tuple[Any, Any]]) -> Evaluate:
 
 
 def best(root: Node) -> int:
-    """The move visited most, of several the one with the higher value."""
+    """The most visited move; on a tie the one with the higher value."""
     return max(root.children, key=lambda a: (root.children[a].visits, root.children[a].value(root.player)))
 
 
 def _select(game: Game, root: Node, score: Score, key: Key) -> list[Node]:
-    """The nodes from the root to one that has no children yet; its position is computed where it is new."""
+    """The nodes from the root to one that has no children yet; its position is computed on its first visit."""
     path = [root]
     while path[-1].children:
         parent = path[-1]

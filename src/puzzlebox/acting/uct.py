@@ -3,7 +3,7 @@
 A simulation walks down the tree by UCB1, adds one position, plays random moves from there to the end, and writes the
 result into every position it came through:
 
-    choose a with the highest  Q(s, a) + c √( ln N(s) / N(s, a) ),  what was never tried first
+    choose a with the highest  Q(s, a) + c √( ln N(s) / N(s, a) ),  untried moves first
 
 c is √2 by default, for outcomes from −1 to 1. Of 0.5, 0.7, 1, √2, 2 and 2.8 all from 1 up choose a move that keeps the
 result in 92 to 93% of random Connect 4 positions with 1,000 simulations; in tic-tac-toe √2 is the best, with 99.8%.
@@ -26,7 +26,10 @@ EXPLORATION = 2**0.5
 
 
 class Forest(NamedTuple):
-    """``B`` trees of up to ``M`` positions; row 0 is the root. ``total`` belongs to the player who moved there."""
+    """``B`` trees of up to ``M`` positions; row 0 is the root. ``total`` is for the player who made the move there.
+
+    Row i is the position that simulation i adds, so a tree of n simulations has M = n + 1 rows.
+    """
 
     state: Any  # leaves [B, M, ...]
     legal: Array  # bool [B, M, U]
@@ -48,14 +51,15 @@ def uct(
     *,
     exploration: float = EXPLORATION,
 ) -> tuple[Array, Array]:
-    """Searches ``B`` positions at once; returns each move's visits ``[B, U]`` and mean outcome ``[B, U]``.
+    """Searches ``B`` positions at once; returns each move's visits and mean outcome, float32 ``[B, U]`` both.
 
-    The mean outcome is that of the player to move, 0 where a move was not tried. Memory: ``num_simulations`` + 1
-    states per tree.
+    The mean outcome is for the player to move, 0 where a move was not tried. ``states`` and ``positions`` have leaves
+    ``[B, ...]``. Memory: ``num_simulations`` + 1 states per tree.
     """
     batch, num_actions = positions.legal.shape
     rows = jnp.arange(batch)
 
+    # Empty trees with the given positions at their roots.
     def room(x: Array) -> Array:
         return jnp.zeros((batch, num_simulations + 1, *x.shape[1:]), x.dtype).at[:, 0].set(x)
 
@@ -84,6 +88,7 @@ def uct(
         return _write_back(forest, leaf, gain)
 
     forest = jax.lax.fori_loop(1, num_simulations + 1, simulate, forest)
+    # Read the root's moves off the trees.
     children = forest.children[:, 0]
     visits = jnp.where(children > 0, forest.visits[rows[:, None], children], 0.0)
     total = jnp.where(children > 0, forest.total[rows[:, None], children], 0.0)
@@ -91,7 +96,7 @@ def uct(
 
 
 def playout(game: Game, states: Any, legal: Array, terminated: Array, key: Key) -> Array:
-    """What each player gets when only random moves are made from here to the end, ``[B, 2]``."""
+    """What each player gets when uniformly random moves are played from here to the end, float32 ``[B, 2]``."""
     batch = terminated.shape[0]
 
     def play(carry):
@@ -113,7 +118,7 @@ def random_move(legal: Array, key: Key) -> Array:
 
 
 def _walk(forest: Forest, noise: Array, exploration: float) -> tuple[Array, Array]:
-    """From the root to a move that was never tried or the end of a game: that position and the move, ``[B]`` each."""
+    """From the root to an untried move or the end of a game: that position's row and the move, int32 ``[B]`` each."""
     rows = jnp.arange(noise.shape[0])
 
     def choose(node: Array) -> Array:
@@ -143,7 +148,7 @@ def _walk(forest: Forest, noise: Array, exploration: float) -> tuple[Array, Arra
 
 
 def _add(game: Game, forest: Forest, new: Array, node: Array, action: Array, key: Key) -> Forest:
-    """Row ``new``: the position behind ``action``. Where the game had ended at ``node`` it stays unused."""
+    """Fills row ``new`` with the position after ``action`` at ``node``; unused where the game had ended there."""
     rows = jnp.arange(node.shape[0])
     state, position = jax.vmap(game.step)(
         jax.tree.map(lambda x: x[rows, node], forest.state), action, jax.random.split(key, node.shape[0])
@@ -161,7 +166,7 @@ def _add(game: Game, forest: Forest, new: Array, node: Array, action: Array, key
 
 
 def _write_back(forest: Forest, leaf: Array, gain: Array) -> Forest:
-    """Counts the outcome ``gain [B, 2]`` in every position from the leaf to the root."""
+    """Adds the outcome ``gain [B, 2]`` to every position from the leaf to the root."""
     rows = jnp.arange(leaf.shape[0])
 
     def climb(carry):

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.generate import Sampling, draw
+from puzzlebox.acting.generate import Sampling, draw_token
 from puzzlebox.data.append_only import append_only_complaint
 from puzzlebox.data.chat import Message
 from puzzlebox.data.language_model import LanguageModel, printable
@@ -238,6 +238,6 @@ def _read(decoder, cache: Cache, tokens: Array, count: Array) -> tuple[Array, Ca
 def _write(
     decoder, cache: Cache, logits: Array, key: Key, temperature, top_k: int, top_p: float
 ) -> tuple[Array, Array, Cache]:
-    token, _ = draw(logits, key, temperature, top_k, top_p)
+    token, _ = draw_token(logits, key, temperature, top_k, top_p)
     hidden, cache = decoder.extend(token[:, None], cache)
     return token[0], decoder.logits(hidden[:, -1]), cache

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.acting.judge import Judge, judged
+from puzzlebox.acting.judge import Judge, with_judge
 from puzzlebox.algorithms import algorithm_class, of_games, of_language
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.text_worlds import is_text, make_text
@@ -52,7 +52,7 @@ def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
         model = values.get("model", params(kind)["model"].default)
         task = make_text(env)
         if values.get("reward_model"):
-            task = judged(task, load_judge(values["reward_model"]))
+            task = with_judge(task, load_judge(values["reward_model"]))
         return kind(env=task, start=load_model(model), **values)
     world = make(env)
     if isinstance(world, Game) and not of_games(algorithm):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from puzzlebox.acting.ask import ask
+from puzzlebox.acting.ask import ask_person
 from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ranked
 from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
@@ -66,16 +66,16 @@ def test_what_the_judge_likes_becomes_likelier_and_resume_repeats_it():
 
 def test_a_person_is_asked_until_the_answer_is_one(capsys):
     pressed = iter(["\n", "c", "B"])
-    assert ask("2+2=", "5", "4\x1b[2J", "1/3", lambda _: next(pressed)) == (0.0, 1.0)
-    assert ask([{"role": "user", "content": "Hi"}], "x", "y", "2/3", lambda _: "=") == (0.0, 0.0)
-    assert ask("q", "x", "y", "3/3", lambda _: "a") == (1.0, 0.0)
+    assert ask_person("2+2=", "5", "4\x1b[2J", "1/3", lambda _: next(pressed)) == (0.0, 1.0)
+    assert ask_person([{"role": "user", "content": "Hi"}], "x", "y", "2/3", lambda _: "=") == (0.0, 0.0)
+    assert ask_person("q", "x", "y", "3/3", lambda _: "a") == (1.0, 0.0)
     captured = capsys.readouterr()
     assert "1/3  2+2=\n  a: 5\n  b: 4\ufffd[2J\n" in captured.err  # nothing that steers the terminal
     assert captured.out == ""
 
 
 def test_nobody_is_asked_which_of_two_equal_answers_is_better(capsys):
-    assert ask("2+2=", "4", "4", "1/1") == (0.0, 0.0)
+    assert ask_person("2+2=", "4", "4", "1/1") == (0.0, 0.0)
     assert capsys.readouterr().err == ""
 
 

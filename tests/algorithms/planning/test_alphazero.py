@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from puzzlebox.acting.self_play import Searched, start
+from puzzlebox.acting.self_play import SearchRecord, start
 from puzzlebox.algorithms.planning.alphazero import AlphaZero
 from puzzlebox.algorithms.planning.learner import Remembered, loss, optimiser
 from puzzlebox.algorithms.planning.turned import turn
@@ -44,7 +44,7 @@ def remembered(observation, weights, **columns):
     given = {"legal": np.ones((rows, weights.shape[1]), bool), "mask": np.ones(rows, bool)} | columns
     mask = given.pop("mask")
     whole = dict.fromkeys(("player", "next_player", "board", "game"), none) | dict.fromkeys(("value", "paid"), zeros)
-    return jax.tree.map(jnp.asarray, Remembered(observation, mask, Searched(weights=weights, **(whole | given))))
+    return jax.tree.map(jnp.asarray, Remembered(observation, mask, SearchRecord(weights=weights, **(whole | given))))
 
 
 def finished(*results):

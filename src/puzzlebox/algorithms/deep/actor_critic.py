@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import optax
 
-from puzzlebox.acting.actor import explore, play
+from puzzlebox.acting.actor import actor_policy, sample_actions
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
@@ -74,14 +74,14 @@ class ActorCritic(eqx.Module):
     def step(self, state: State) -> tuple[State, Metrics]:
         key, rollout_key = jax.random.split(state.key)
         env = vectorize(self.env, self.num_envs)
-        act = explore(state.nets.actor, self.env)
+        act = sample_actions(state.nets.actor, self.env)
         worlds, trajectory, metrics = rollout(act, env, state.worlds, self.num_steps, rollout_key)
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
         updates, optimiser_state = self._optimiser().update(gradient, state.optimiser, state.nets)
         return State(optax.apply_updates(state.nets, updates), optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(state.nets.actor, self.env, greedy)
+        return actor_policy(state.nets.actor, self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from puzzlebox.acting.actor import explore, play
+from puzzlebox.acting.actor import actor_policy, sample_actions
 from puzzlebox.acting.rollout import Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
@@ -77,7 +77,7 @@ class Reinforce(eqx.Module):
     def step(self, state: State) -> tuple[State, Metrics]:
         key, start_key, rollout_key = jax.random.split(state.key, 3)
         env = vectorize(self.env, self.num_envs)
-        act = explore(state.nets.actor, self.env)
+        act = sample_actions(state.nets.actor, self.env)
         worlds, trajectory, metrics = rollout(act, env, start(env, start_key), self.num_steps, rollout_key)
         trajectory = trajectory._replace(mask=began_in_first_half(trajectory))
         gradient, learning = jax.grad(self._loss, has_aux=True)(state.nets, trajectory)
@@ -86,7 +86,7 @@ class Reinforce(eqx.Module):
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(state.nets.actor, self.env, greedy)
+        return actor_policy(state.nets.actor, self.env, greedy)
 
     def _features(self, observation: Array) -> Array:
         return features(self.env.observation_space, observation)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.acting.ask import ask
+from puzzlebox.acting.ask import ask_person
 from puzzlebox.acting.completions import rewards_of, with_rewards, writing_metrics
 from puzzlebox.acting.pairs import check_source
 from puzzlebox.algorithms.language.fine_tuning import Adam, State, iteration_key, update
@@ -72,7 +72,7 @@ class OnlineDPO(Rewarded):
         """What the judge gives each of the two completions of every prompt."""
         if self.human:
             pairs = list(zip(prompts, texts[0::2], texts[1::2], strict=True))
-            asked = [ask(*pair, f"{number}/{len(pairs)}") for number, pair in enumerate(pairs, 1)]
+            asked = [ask_person(*pair, f"{number}/{len(pairs)}") for number, pair in enumerate(pairs, 1)]
             return [score for scores in asked for score in scores]
         return rewards_of(self.env, examples, texts, 2)
 

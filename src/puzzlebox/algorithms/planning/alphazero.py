@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from puzzlebox.acting import search
-from puzzlebox.acting.search import Found
+from puzzlebox.acting.search import SearchResult
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.planning import learner
 from puzzlebox.algorithms.planning.learner import Remembered, State
@@ -90,7 +90,9 @@ class AlphaZero(eqx.Module):
         """What the network alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move."""
         return state.average(observation)
 
-    def search(self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int) -> Found:
+    def search(
+        self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int
+    ) -> SearchResult:
         """The best move of one agent in ``B`` positions, as it plays when it is not learning: without noise.
 
         The same position, the same move: ``key`` is not used.
@@ -114,7 +116,7 @@ class AlphaZero(eqx.Module):
     def _play(self, net: BoardNetwork, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
         """Self-play, the moves found by search."""
 
-        def choose(states: Any, positions: Position, length: Array, key: Key) -> Found:
+        def choose(states: Any, positions: Position, length: Array, key: Key) -> SearchResult:
             search_key, draw_key = jax.random.split(key)
             root, model = search.known_rules(self.env, net, states, positions)
             draws = length < self.sampled_moves

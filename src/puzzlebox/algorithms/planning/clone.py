@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from puzzlebox.acting.search import Found, gumbel, known_rules
+from puzzlebox.acting.search import SearchResult, gumbel, known_rules
 from puzzlebox.acting.self_play import Games
 from puzzlebox.acting.uct import uct
 from puzzlebox.algorithms.planning import learner
@@ -80,17 +80,19 @@ class Clone(eqx.Module):
         """What the network alone thinks: logits ``[..., U]``, legal or not, and the value for the player to move."""
         return state.average(observation)
 
-    def search(self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int) -> Found:
+    def search(
+        self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int
+    ) -> SearchResult:
         """The best move in ``B`` positions, found as AlphaZero finds it, without noise; ``key`` is not used."""
         root, model = known_rules(self.env, state.average, game_states, positions)
         return gumbel(root, model, jax.random.key(0), num_simulations, noise=0.0)
 
-    def teach(self, states: Any, positions: Position, length: Array, key: Key) -> Found:
+    def teach(self, states: Any, positions: Position, length: Array, key: Key) -> SearchResult:
         """What the teacher finds in ``B`` positions; ``weights`` are the shares of its visits."""
         visits, outcome = uct(self.env, states, positions, key, self.teacher_simulations)
         weights = visits / visits.sum(axis=-1, keepdims=True)
         action = jnp.argmax(jnp.where(positions.legal, visits + 0.25 * outcome, -jnp.inf), axis=-1)
-        return Found(action.astype(jnp.int32), visits, (weights * outcome).sum(axis=-1), weights)
+        return SearchResult(action.astype(jnp.int32), visits, (weights * outcome).sum(axis=-1), weights)
 
     def _play(self, net: BoardNetwork, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
         """The teacher plays against itself; the network only watches."""

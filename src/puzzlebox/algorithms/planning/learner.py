@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.acting import search
-from puzzlebox.acting.self_play import Games, Searched, outcome, self_play, start
+from puzzlebox.acting.self_play import Games, SearchRecord, outcome, self_play, start
 from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.data import replay
 from puzzlebox.data.replay import Replay
@@ -30,7 +30,7 @@ class Remembered(NamedTuple):
 
     observation: Array
     mask: Array  # False for a random move, from which nothing is learned
-    searched: Searched
+    searched: SearchRecord
 
 
 class State(NamedTuple):
@@ -43,7 +43,7 @@ class State(NamedTuple):
     key: Key
 
 
-Choose = Callable[..., search.Found]  # (states, positions, moves made [B], key) -> Found
+Choose = Callable[..., search.SearchResult]  # (states, positions, moves made [B], key) -> SearchResult
 Play = Callable[[BoardNetwork, Games, Key], tuple[Games, Remembered, Metrics]]
 
 
@@ -151,7 +151,7 @@ def loss(agent: Any, net: BoardNetwork, worlds: Games, batch: Remembered, key: K
     if agent.symmetries:
         observation, legal, weights = turn(agent.env, key, observation, legal, weights)
     logits, value = net(observation)
-    log_probs = jax.nn.log_softmax(search.mask(logits, legal))
+    log_probs = jax.nn.log_softmax(search.mask_illegal(logits, legal))
     cross_entropy = -(weights * jnp.where(weights > 0, log_probs, 0.0)).sum(axis=-1)
     entropy = -(jnp.exp(log_probs) * jnp.where(legal, log_probs, 0.0)).sum(axis=-1)
     policy_loss = masked_mean(cross_entropy, batch.mask)

@@ -22,7 +22,7 @@ import optax
 
 from puzzlebox.acting import self_play
 from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
-from puzzlebox.acting.search import Branch, Found, Root, gumbel, mask
+from puzzlebox.acting.search import Branch, Root, SearchResult, gumbel, mask_illegal
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.algorithms.planning.targets import Step, Targets, targets
@@ -144,7 +144,7 @@ class MuZero(eqx.Module):
 
     def search(
         self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int | None = None
-    ) -> Found:
+    ) -> SearchResult:
         """The move for each of ``B`` positions of a game, without noise; the states of the game are not looked at."""
         return self.plan(
             state.net, positions.observation, positions.legal, key, noise=0.0, num_simulations=num_simulations
@@ -188,7 +188,7 @@ class MuZero(eqx.Module):
         *,
         noise: float = 1.0,
         num_simulations: int | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """Searches ``N`` positions in the model; only the root knows what is legal, None: everything."""
         turn = -1.0 if isinstance(self.env, Game) and self.env.num_players == 2 else 1.0
 
@@ -205,7 +205,7 @@ class MuZero(eqx.Module):
         state = net.represent(self.see(observation))
         logits, value = judge(state)
         allowed = jnp.ones(logits.shape, bool) if legal is None else legal
-        root = Root(mask(logits, allowed), value, allowed, state)
+        root = Root(mask_illegal(logits, allowed), value, allowed, state)
         return gumbel(root, model, key, num_simulations or self.num_simulations, noise=noise)
 
     def _play(self, state: State, key: Key) -> tuple[Worlds | Games, Step, Metrics]:
@@ -237,7 +237,7 @@ class MuZero(eqx.Module):
         return worlds, step, metrics | {"search_value": value.mean()}
 
     def _play_game(self, game: Game, state: State, key: Key) -> tuple[Games, Step, Metrics]:
-        def choose(_: Any, positions: Position, length: Array, key: Key) -> Found:
+        def choose(_: Any, positions: Position, length: Array, key: Key) -> SearchResult:
             return self.plan(state.net, positions.observation, positions.legal, key)
 
         games, trajectory, searched, metrics = self_play.self_play(
