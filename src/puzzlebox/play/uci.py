@@ -1,7 +1,9 @@
 """``puzzlebox uci``: a player of chess as an engine that chess programs can host, by the Universal Chess Interface.
 
 Understood: uci, isready, ucinewgame, position startpos|fen … moves …, go (nodes, depth, movetime, wtime, btime, winc,
-binc, movestogo, infinite), stop, quit. Source: Stefan Meyer-Kahlen, UCI protocol, 2006.
+binc, movestogo, infinite), stop, quit. As the protocol asks, words before the first command and whatever else is not
+understood are left out; what had a meaning and is wrong is answered with ``info string``, and no line ends the engine.
+Source: Stefan Meyer-Kahlen, UCI protocol, 2006.
 
 A search has a fixed number of simulations, because it is one compiled program. A longer thought is that search again
 and again with other random numbers, the visits of all added up: `nodes` and `depth` say how many simulations or
@@ -11,9 +13,11 @@ searches, a clock how long. `stop` is heard between two searches. A score is giv
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import queue
+import re
 import sys
 import threading
 import time
@@ -32,6 +36,19 @@ from puzzlebox.scale import backend
 from puzzlebox.types import Game
 
 GAMES = ("pgx:chess", "pgx:gardner_chess")
+COMMANDS = (
+    "uci",
+    "debug",
+    "isready",
+    "setoption",
+    "register",
+    "ucinewgame",
+    "position",
+    "go",
+    "stop",
+    "ponderhit",
+    "quit",
+)
 NUMBERS = ("nodes", "depth", "movetime", "wtime", "btime", "winc", "binc", "movestogo")
 MOVES_LEFT = 30  # that a game is expected to last, where the clock does not say
 NOBODY = "0000"  # UCI's word for no move
@@ -50,6 +67,9 @@ def uci(player: str, *, simulations: int | None = None, seed: int = 0) -> dict[s
     game = make_game(env)
     engine = Engine(game, make_player(player, env, game, simulations), sys.stdout, seed)
     arrived: queue.Queue[str | None] = queue.Queue()
+    for stream in (sys.stdin, sys.stdout):  # bytes that are no text, and text that the terminal does not know
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     threading.Thread(target=_listen, args=(sys.stdin, arrived), daemon=True).start()
     while (line := arrived.get()) is not None:
         if not engine.hear(line, arrived):
@@ -73,7 +93,7 @@ class Engine:
 
     def hear(self, line: str, arrived: queue.Queue[str | None]) -> bool:
         """Answers one line; False at the end."""
-        command, *words = line.split() or [""]
+        command, *words = understood(line)
         if command == "uci":
             self.say(f"id name puzzlebox {__version__} {self.player.name}\nid author the puzzlebox authors\nuciok")
         elif command == "isready":
@@ -87,12 +107,16 @@ class Engine:
 
     def place(self, words: list[str]) -> None:
         """``startpos`` or ``fen …``, then ``moves …``; what cannot be is reported, and the position stays."""
+        kind = next((word for word in words if word in ("startpos", "fen")), "")
+        words = words[words.index(kind) :] if kind else []
         cut = words.index("moves") if "moves" in words else len(words)
         try:
-            if words[:1] == ["fen"]:
+            if kind == "fen":
                 state, position = self.game.from_text(" ".join(words[1:cut]))  # type: ignore[attr-defined]
-            else:
+            elif kind == "startpos":
                 state, position = self.reset(self.key)
+            else:
+                raise UsageError("a position is startpos or fen …, and then moves …")
             for move in words[cut + 1 :]:
                 action = read_move(self.game, state, position, move)
                 state, position = self.step(state, np.int32(action), self.key)
@@ -106,18 +130,14 @@ class Engine:
         if bool(self.position.terminated):
             self.say(f"bestmove {NOBODY}")
             return True
-        limits = {
-            word: int(value)
-            for word, value in itertools.pairwise(words)
-            if word in NUMBERS and value.lstrip("-").isdigit()
-        }
+        limits = self.limits(words)
         going = True
 
         def stopped() -> bool:
             nonlocal going
             while not arrived.empty():
                 line = arrived.get()
-                told = "quit" if line is None else (line.split() or [""])[0]
+                told = "quit" if line is None else understood(line)[0]
                 if told == "isready":
                     self.say("readyok")
                 if told in ("stop", "quit"):
@@ -131,6 +151,16 @@ class Engine:
         self.say(f"bestmove {self.game.move_name(self.state, action)}")
         return going
 
+    def limits(self, words: list[str]) -> dict[str, int]:
+        """The numbers behind the words of ``go``; one that cannot be read is reported and left out."""
+        found = {}
+        for word, value in itertools.pairwise([*words, "nothing"]):
+            if word in NUMBERS and re.fullmatch("-?[0-9]{1,15}", value):  # clocks are sent below 0 too
+                found[word] = max(0, int(value))
+            elif word in NUMBERS:
+                self.say(f"info string {word} is '{value}'; it must be a whole number, so go without it")
+        return found
+
     def budget(self, limits: dict[str, int]) -> tuple[float, float]:
         """How many searches, and how many seconds at most."""
         own = "w" if int(self.position.player) == 0 else "b"
@@ -138,7 +168,8 @@ class Engine:
             return math.inf, limits["movetime"] / 1000
         if f"{own}time" in limits:
             left, gain = limits[f"{own}time"], limits.get(f"{own}inc", 0)
-            return math.inf, max(0.0, min(left / limits.get("movestogo", MOVES_LEFT) + 0.8 * gain, 0.5 * left)) / 1000
+            moves = limits.get("movestogo", 0) or MOVES_LEFT  # 0 moves to go says nothing
+            return math.inf, min(left / moves + 0.8 * gain, 0.5 * left) / 1000
         if "nodes" in limits:
             return max(1, limits["nodes"] // max(1, self.player.simulations)), math.inf
         return max(1, limits.get("depth", 1)), math.inf
@@ -173,6 +204,12 @@ class Engine:
             f"info depth {depth} nodes {nodes} nps {nodes / max(spent, 1e-6):.0f} time {1000 * spent:.0f} "
             f"score cp {400 * math.log10(odds):.0f} pv {self.game.move_name(self.state, best)}"
         )
+
+
+def understood(line: str) -> list[str]:
+    """The words of a line from its first command on; [""] where it has none."""
+    words = line.split()
+    return next((words[i:] for i, word in enumerate(words) if word in COMMANDS), [""])
 
 
 def _listen(read: TextIO, arrived: queue.Queue[str | None]) -> None:

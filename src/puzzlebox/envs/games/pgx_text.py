@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from puzzlebox.envs.games.fen import read_fields
 from puzzlebox.errors import UsageError
 
 FILES = "abcdefghijklmnopqrs"
@@ -52,26 +53,18 @@ def move_name(name: str, pgx: Any, player: int, action: int) -> str:
 
 
 def read_fen(name: str, text: str) -> Any:
-    """Pgx's state of a FEN (missing counts of moves are 0 and 1); raises UsageError for a text that is no FEN."""
+    """Pgx's state of a FEN (missing counts of moves are 0 and 1).
+
+    Raises UsageError for a text that is no FEN, and for a position that no game can come to.
+    """
     if not name.endswith("chess"):
         raise UsageError(f"positions of {name} cannot be given as text; give the moves that lead there")
-    # Pgx trusts what it reads, so rows, letters, kings and the side to move are checked first.
-    size = 8 if name == "chess" else 5
-    fields = [*text.split(), *["", "", "-", "-", "0", "1"][len(text.split()) :]]
-    rows = fields[0].split("/")
-    widths = [sum(int(c) if c.isdigit() else 1 for c in row) for row in rows]
-    letters = set(fields[0]) <= set("pnbrqkPNBRQK12345678/")
-    kings = fields[0].count("K") == fields[0].count("k") == 1
-    if not (letters and kings and widths == [size] * size and fields[1] in ("w", "b") and len(fields) == 6):
-        raise UsageError(f"'{text}' is no FEN of a position on {size} × {size} squares with one king on each side")
+    fields = read_fields(text, 8 if name == "chess" else 5)  # checks everything: Pgx trusts what it reads
     if name == "chess":
         from pgx.experimental.chess import from_fen
     else:
         from pgx.gardner_chess import _from_fen as from_fen
-    try:
-        return from_fen(" ".join(fields))
-    except (ValueError, IndexError, TypeError) as error:
-        raise UsageError(f"'{text}' is no FEN: {error}") from None
+    return from_fen(" ".join(fields))
 
 
 def _show_stones(name: str, planes: np.ndarray, player: int) -> str:
