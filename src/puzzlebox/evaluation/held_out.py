@@ -30,7 +30,7 @@ from puzzlebox.data.preferences import answer_mask
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.stats.shares import interval
-from puzzlebox.types import State, TaskOfRows
+from puzzlebox.types import LanguageAlgorithm, State, TaskOfRows
 
 ROWS = 16  # texts at once
 WINDOW = 512  # tokens of a text file that see each other, at most
@@ -67,7 +67,9 @@ def _figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tup
     return (sums / lengths)[:-1], found | {"perplexity_start": float(np.exp(loss[-1]))}
 
 
-def judge_figures(judges: Sequence[Judge], algorithm: Any, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+def judge_figures(
+    judges: Sequence[Judge], algorithm: LanguageAlgorithm, count: int, seed: int
+) -> tuple[np.ndarray, dict[str, Any]]:
     """How often reward models prefer the better of two: right or wrong ``[A, pairs]``, ties half, and the figures.
 
     The pairs are those of a file, or of completions that the starting model writes and the task's verifier judges.

@@ -13,12 +13,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from puzzlebox.acting.completions import rewards_of
 from puzzlebox.data.language_model import Prompt
 from puzzlebox.errors import PuzzleboxError, UsageError
-from puzzlebox.types import Example
+from puzzlebox.types import Example, Task
 
 Compare = Callable[[Sequence[Example], Sequence[str], Sequence[str]], list[float]]  # 1: the first is better, ½: a tie
 
@@ -39,7 +38,7 @@ Answer B:
 Reply with one letter and nothing else: A, B, or T for a tie."""
 
 
-def make_judge(name: str, task: Any) -> Compare:
+def make_judge(name: str, task: Task) -> Compare:
     """The judge called ``name``: ``verifier``, the run directory of a reward model, or ``http://HOST/v1,model=NAME``.
 
     Raises UsageError for an unknown judge, and for a verifier where the task has none.
@@ -61,7 +60,7 @@ def make_judge(name: str, task: Any) -> Compare:
     return by_score(lambda examples, texts: judge([example.prompt for example in examples], texts, task.chat))
 
 
-def verifier(task: Any) -> Compare:
+def verifier(task: Task) -> Compare:
     """The higher reward wins."""
     from puzzlebox.evaluation.language_evaluation import verifies
 

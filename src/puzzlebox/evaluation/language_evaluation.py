@@ -27,7 +27,7 @@ from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.stats.intervals import summarise
 from puzzlebox.stats.shares import interval, pass_at
-from puzzlebox.types import Example, State, TaskOfRows
+from puzzlebox.types import Example, State, Task, TaskOfRows
 
 ROWS = 64  # completions at once
 SHOWN = 3  # examples for people to look at
@@ -121,7 +121,7 @@ def evaluate_language(
 
 
 def judged(
-    subject: Subject, task: Any, examples: Sequence[Example], shots: int, samples: int, temperature: float, seed: int
+    subject: Subject, task: Task, examples: Sequence[Example], shots: int, samples: int, temperature: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, list[list[list[str]]]]:
     """What the verifier says: correct and rewards ``[A, problems, samples]``, and the texts."""
     prompts = [few_shot(task, example, shots, seed) for example in examples]
@@ -165,7 +165,7 @@ def answer(
     return texts
 
 
-def verifies(task: Any) -> bool:
+def verifies(task: Task) -> bool:
     """Whether completions of the task can be judged; a file without answers and reward function cannot."""
     try:
         example = task.examples("test", 1, 0)[0]
@@ -197,7 +197,7 @@ def reward_figures(rewards: np.ndarray) -> dict[str, Any]:
     }
 
 
-def unjudged(model: LanguageModel, task: Any, examples: Sequence[Example], seed: int) -> list[dict[str, Any]]:
+def unjudged(model: LanguageModel, task: Task, examples: Sequence[Example], seed: int) -> list[dict[str, Any]]:
     """What the model writes where nothing says whether it is good."""
     texts = answer(model, [model.format_prompt(e.prompt, task.chat) for e in examples], task.max_tokens, seed=seed)
     return shown_examples(examples, [[text] for text in texts])

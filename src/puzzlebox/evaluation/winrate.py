@@ -25,7 +25,7 @@ from puzzlebox.evaluation.language_evaluation import answer, short
 from puzzlebox.evaluation.subjects import Subject, open_subject
 from puzzlebox.scale import backend
 from puzzlebox.stats.shares import interval
-from puzzlebox.types import Example
+from puzzlebox.types import Example, Task
 
 NEWTON_STEPS = 30
 
@@ -73,7 +73,7 @@ def winrate(
 def meet(
     one: Subject,
     other: Subject,
-    task: Any,
+    task: Task,
     examples: Sequence[Example],
     compare: Compare,
     temperature: float = 0.0,
@@ -111,7 +111,9 @@ def meet(
     }
 
 
-def answers(subject: Subject, task: Any, examples: Sequence[Example], temperature: float, seed: int) -> list[list[str]]:
+def answers(
+    subject: Subject, task: Task, examples: Sequence[Example], temperature: float, seed: int
+) -> list[list[str]]:
     """Every agent's answers ``[A][problems]``."""
     found = []
     for agent in range(subject.num_agents):

@@ -11,12 +11,12 @@ import numpy as np
 from puzzlebox.envs.games import connect_four_positions
 from puzzlebox.envs.games.connect_four import ConnectFour
 from puzzlebox.play.players import Player
-from puzzlebox.types import Key
+from puzzlebox.types import Game, Key
 
 BATCH = 200  # positions searched at once
 
 
-def agreement(player: Player, game: Any, key: Key) -> dict[str, Any]:
+def agreement(player: Player, game: Game, key: Key) -> dict[str, Any]:
     """Shares of the player's moves that keep the best result to be had (``optimal``), in all positions and by phase.
 
     ``best`` is the share that also wins soonest or loses latest. Empty for a game without held positions.

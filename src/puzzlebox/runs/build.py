@@ -29,8 +29,8 @@ from puzzlebox.types import Game
 ADDED = {"alphazero": {"start": ""}, "muzero": {"symmetries": False}}  # later than the first runs, which were like this
 
 
-def build(config: dict[str, Any]) -> Any:
-    """The agents a config describes: `Agents`, or `LanguageAgents` for a language algorithm."""
+def build(config: dict[str, Any]) -> Agents | LanguageAgents:
+    """The agents that a config describes; of which kind they are is decided here."""
     algorithm = config["algorithm"]
     fields = params(algorithm_class(algorithm))
     values = ADDED.get(algorithm, {}) | config["hyperparameters"]
@@ -140,12 +140,11 @@ def load_judge(name: str) -> Judge:
 
 def trained(path: Path, agent: int) -> tuple[Any, str]:
     """The policy of one agent of a run of a language algorithm, from its newest checkpoint; the algorithm's name."""
-    from puzzlebox.algorithms import of_language
-
     run = Run.open(path)
     if not of_language(run.config["algorithm"]):
         raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     agents = build(run.config)
+    assert isinstance(agents, LanguageAgents)
     if agent >= agents.num_agents:
         raise UsageError(f"agent is {agent}, but {path} has agents 0 to {agents.num_agents - 1}")
     state, _, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())

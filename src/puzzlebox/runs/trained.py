@@ -17,6 +17,7 @@ from puzzlebox.algorithms import of_games
 from puzzlebox.envs.options import read_options
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.runs import checkpoint
+from puzzlebox.runs.agents import Agents
 from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.progress import say
 from puzzlebox.types import Algorithm, Array, Searching, StartsFromRun, State
@@ -52,6 +53,7 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     if not 0 <= agent < len(names):
         raise UsageError(f"agent is {agent}; {path} has agents 0 to {len(names) - 1}")
     agents = build(run.config)
+    assert isinstance(agents, Agents)
     algorithm: Any = agents.one(agent)
     if steps == 0:
         state = started(algorithm, learned, jax.jit(algorithm.init)(jax.random.key(names[agent]["seed"])))

@@ -27,6 +27,7 @@ from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run, write_json, write_text
 from puzzlebox.scale import backend
 from puzzlebox.training.train import resume, train
+from puzzlebox.types import Example, Task
 
 DEFAULT = ("grpo", "rloo", "remax", "ppo_lm", "dpo", "ipo", "kto", "online_dpo", "spin", "star")
 HEADINGS = ("algorithm", "accuracy", "95% interval", "wins over start", "95% interval", "s per seed")
@@ -119,7 +120,7 @@ def train_once(
     return opened.summary() if finished else resume(path, quiet=quiet)
 
 
-def row(name: str, subject: Subject, task: Any, examples: Sequence[Any], start: Subject | None) -> dict[str, Any]:
+def row(name: str, subject: Subject, task: Task, examples: Sequence[Example], start: Subject | None) -> dict[str, Any]:
     """One line of the table."""
     correct, rewards, _ = judged(subject, task, examples, 0, 1, 0.0, 0)
     found: dict[str, Any] = {"algorithm": name} | accuracy_figures(correct, rewards)

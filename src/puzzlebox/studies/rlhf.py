@@ -25,6 +25,7 @@ from puzzlebox.runs.directory import check_free, write_json
 from puzzlebox.runs.progress import say
 from puzzlebox.scale import backend
 from puzzlebox.training.train import train
+from puzzlebox.types import Task
 
 TASK = "arith,level=precedence,mistakes=0.6"  # demonstrations of mixed quality, so that there is something to prefer
 SMALL = "new,layers=2,width=64,hidden=192"
@@ -116,7 +117,7 @@ def phase_settings(model: str, quick: bool, steps: dict[str, int]) -> dict[str, 
     return settings
 
 
-def answers(task: Any, models: dict[str, str], seed: int) -> list[dict[str, Any]]:
+def answers(task: Task, models: dict[str, str], seed: int) -> list[dict[str, Any]]:
     """The same held-out prompts answered by each model: rows of prompt, answers and whether they are right."""
     examples = [example for example in task.examples("test", SHOWN, seed) if example.prompt]
     rows: list[dict[str, Any]] = [{"prompt": shown(example.prompt)} for example in examples]

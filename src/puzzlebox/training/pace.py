@@ -25,9 +25,9 @@ class Pace:
         each = self.total_steps // self.iteration_steps // POINTS
         self.per_point = 1 if agents.asks_a_person else max(1, each)  # iterations
 
-    def begin(self) -> None:
+    def begin(self, compile_seconds: float) -> None:
         """The clock starts when everything that can be compiled before is."""
-        self.began = time.perf_counter()
+        self.began, self.compile_seconds = time.perf_counter(), compile_seconds
 
     @property
     def finished(self) -> bool:

@@ -26,7 +26,7 @@ from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
 from puzzlebox.training.pace import Pace
-from puzzlebox.types import Advance, State, Trainee
+from puzzlebox.types import State, Trainee
 
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
@@ -129,19 +129,13 @@ def _train(
     ):
         for note in [*notes, *agents.notes()]:
             bar.note(note)
-        began = time.perf_counter()
-        if state is None:
-            state = started(agents.algorithm, config["env"], agents.start())
-        advance = agents.compile(state, bar.note)
-        jax.block_until_ready(state)
-        compile_seconds = time.perf_counter() - began
-        state = _loop(run, agents, advance, state, pace, saver, bar, interrupted)
+        state = _loop(run, agents, state, pace, saver, bar, interrupted)
     if pace.steps < pace.total_steps:
         notes = [*notes, f"stopped after {pace.seconds / 60:.1f} minutes of training, at step {pace.steps}"]
     figures = evaluate_agents(run, agents, state, pace.steps, episodes=config["episodes"], seed=config["seed"])
     figures |= {
         "seconds": round(pace.seconds, 3),
-        "compile_seconds": round(compile_seconds, 3),
+        "compile_seconds": round(pace.compile_seconds, 3),
         "steps_per_second": round(pace.steps * agents.num_agents / pace.seconds, 1) if pace.seconds else None,
         "notes": [*notes, *simulators.told(), *figures.get("notes", [])],
     }
@@ -153,15 +147,23 @@ def _train(
 def _loop(
     run: Run,
     agents: Trainee,
-    advance: Advance,
-    state: State,
+    state: State | None,
     pace: Pace,
     saver: Saver,
     bar: TrainingProgress,
     interrupted: threading.Event,
 ) -> State:
-    """Advances to the end point by point: each is a row of metrics, a look at the bar, and perhaps a checkpoint."""
-    pace.begin()
+    """Advances to the end point by point: each is a row of metrics, a look at the bar, and perhaps a checkpoint.
+
+    The state before training is made here, so that nobody holds it (a model and Adam's moments) when it is outdated.
+    """
+    # start and compile
+    began = time.perf_counter()
+    if state is None:
+        state = started(agents.algorithm, run.config["env"], agents.start())
+    advance = agents.compile(state, bar.note)
+    jax.block_until_ready(state)
+    pace.begin(compile_seconds=time.perf_counter() - began)
     saver.begin()
     while not pace.finished:
         iterations = pace.iterations()

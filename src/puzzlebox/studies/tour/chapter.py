@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from puzzlebox.envs import make_tabular
 from puzzlebox.pictures import figures, plots
 from puzzlebox.pictures.page import Check, Equation, Picture, Row, Table, Tile
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents
 from puzzlebox.runs.build import build
 from puzzlebox.runs.directory import Run
-from puzzlebox.types import State
+from puzzlebox.types import MDP, Layout, State
 
 FREE = ".S"  # the cells of a map that a robot can move from
 
@@ -43,8 +44,16 @@ def trained(path: Path) -> tuple[Run, Agents, State]:
     """A finished run with its agents and what they learned, leaves ``[A, ...]``."""
     run = Run.open(path)
     agents = build(run.config)
+    assert isinstance(agents, Agents)  # no chapter asks for a language model's
     state, _, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
     return run, agents, state
+
+
+def grid(name: str) -> tuple[MDP, Layout]:
+    """The exact process of a grid, and its map."""
+    world = make_tabular(name)
+    assert world.layout is not None
+    return world.mdp(), world.layout
 
 
 def free_cells(rows: tuple[str, ...]) -> np.ndarray:

@@ -9,15 +9,23 @@ import numpy as np
 
 from puzzlebox.algorithms.tabular.exact import Solution, check_policy
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
-from puzzlebox.envs import make
 from puzzlebox.pictures import figures, grid_pictures
 from puzzlebox.pictures.page import Check, Equation, Picture, Row, Tile
 from puzzlebox.pictures.plots import save_curves
-from puzzlebox.runs.build import build
 from puzzlebox.stats.intervals import bootstrap_interval, mean
-from puzzlebox.studies.tour.chapter import Chapter, Context, command, curve_picture, free_cells, signed, tiny, trained
+from puzzlebox.studies.tour.chapter import (
+    Chapter,
+    Context,
+    command,
+    curve_picture,
+    free_cells,
+    grid,
+    signed,
+    tiny,
+    trained,
+)
 from puzzlebox.training.train import train
-from puzzlebox.types import MDP
+from puzzlebox.types import MDP, Layout
 
 WORLD, MAZE = "grid/robot", "grid/maze"
 LABELS = {"q_learning": "Q-learning", "sarsa": "SARSA"}
@@ -30,8 +38,8 @@ def learning(context: Context) -> Chapter:
     runs = {name: context.folder / name for name in LABELS}
     for name, path in runs.items():
         train(name, WORLD, seeds=SEEDS, steps=STEPS, discount=1.0, run=path, episodes=20, quiet=True)
-    world: Any = make(WORLD)
-    mdp, free = world.mdp(), free_cells(world.layout.rows)
+    mdp, layout = grid(WORLD)
+    free = free_cells(layout.rows)
     best = policy_iteration(mdp, 1.0)
     curves = {name: _error_curve(LABELS[name], path, best, free) for name, path in runs.items()}
     last = {name: curve.scores[-1] for name, curve in curves.items()}
@@ -71,8 +79,8 @@ def learning(context: Context) -> Chapter:
             f"{_detour_sentence(detours)} Acting greedily it still gets {share['sarsa']:.1%} of the best return.",
             Row(
                 [
-                    _policy(context.folder, world, q_values["q_learning"][0], "Q-learning"),
-                    _policy(context.folder, world, q_values["sarsa"][0], "SARSA"),
+                    _policy(context.folder, layout, q_values["q_learning"][0], "Q-learning"),
+                    _policy(context.folder, layout, q_values["sarsa"][0], "SARSA"),
                 ]
             ),
             *maze_blocks,
@@ -120,8 +128,7 @@ def learning(context: Context) -> Chapter:
 
 def _error_curve(label: str, path: Path, best: Solution, free: np.ndarray) -> figures.Curve:
     """max |Q − Q*| over the free cells, by repeating the run (same seeds, same numbers) and looking in between."""
-    run, _, _ = trained(path)
-    agents = build(run.config)
+    run, agents, _ = trained(path)
     state, size = agents.start(), agents.algorithm.iteration_steps
     iterations = run.config["steps"] // size
     marks = np.unique(np.geomspace(1, iterations, POINTS).round().astype(int))
@@ -163,8 +170,8 @@ def _errors(curves: list[figures.Curve], folder: Path) -> Picture:
     return save_curves(figure, folder / "error", "Largest error of the learned action values in training", caption)
 
 
-def _policy(folder: Path, world: Any, q: np.ndarray, name: str) -> Picture:
-    figure = grid_pictures.policy_picture(world.layout, _near_ties(q), f"Learned by {name}")
+def _policy(folder: Path, layout: Layout, q: np.ndarray, name: str) -> Picture:
+    figure = grid_pictures.policy_picture(layout, _near_ties(q), f"Learned by {name}")
     file = grid_pictures.save(figure, folder / f"policy-{name}.png")
     return Picture(file, f"The greedy policy learned by {name}", "Seed 0 after training.", width=420)
 
@@ -173,8 +180,7 @@ def _maze(folder: Path) -> tuple[list[Any], dict[str, Any], list[Check]]:
     """Dyna-Q in the maze: the lecture's three pictures."""
     steps = 20_480
     train("dyna_q", MAZE, steps=steps, discount=1.0, run=folder / "dyna_q", episodes=1, quiet=True)
-    world: Any = make(MAZE)
-    mdp, layout = world.mdp(), world.layout
+    mdp, layout = grid(MAZE)
     best = policy_iteration(mdp, 1.0)
     _, _, state = trained(folder / "dyna_q")
     q = np.asarray(state.values.q[0], np.float64)

@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image
 
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
-from puzzlebox.envs import make
 from puzzlebox.envs.grid_drawing import grid_picture
 from puzzlebox.pictures import grid_pictures
 from puzzlebox.pictures.grid_notation import read_path
 from puzzlebox.pictures.page import Check, Equation, Picture, Row, Table, Tile
 from puzzlebox.studies.solve import solve
-from puzzlebox.studies.tour.chapter import Chapter, Context, signed, tiny
+from puzzlebox.studies.tour.chapter import Chapter, Context, grid, signed, tiny
 
 SLIP = 0.2
 START = "4,0"
@@ -103,11 +102,11 @@ def _pictures(folder: Path, worlds: dict[float, str]) -> dict[float, list[Pictur
     """Policy and values of each world."""
     drawn = {}
     for slip, name in worlds.items():
-        world: Any = make(name)
-        solution = value_iteration(world.mdp(), 1.0)
+        mdp, layout = grid(name)
+        solution = value_iteration(mdp, 1.0)
         kind = f"slip {slip:g}" if slip else "sure moves"
-        policy = grid_pictures.policy_picture(world.layout, solution.q_values, f"Best policy, {kind}")
-        values = grid_pictures.value_picture(world.layout, solution.values, f"Values, {kind}")
+        policy = grid_pictures.policy_picture(layout, solution.q_values, f"Best policy, {kind}")
+        values = grid_pictures.value_picture(layout, solution.values, f"Values, {kind}")
         drawn[slip] = [
             Picture(
                 grid_pictures.save(policy, folder / f"policy-{slip:g}.png"),
@@ -127,9 +126,8 @@ def _pictures(folder: Path, worlds: dict[float, str]) -> dict[float, list[Pictur
 
 def _walk(folder: Path, name: str, plan: str, caption: str) -> Picture:
     """The cells of one path, until it ends."""
-    world: Any = make("grid/robot")
-    mdp, rows = world.mdp(), world.layout.rows
-    path = read_path(plan, mdp, world.layout)
+    mdp, layout = grid("grid/robot")
+    path = read_path(plan, mdp, layout)
     trail, cell = [], path.state
     for action in path.actions:
         trail.append(cell)
@@ -137,7 +135,7 @@ def _walk(folder: Path, name: str, plan: str, caption: str) -> Picture:
         if ended:
             break
     file = folder / f"path-{name.replace(' ', '-')}.png"
-    Image.fromarray(grid_picture(rows, cell, trail)).save(file)
+    Image.fromarray(grid_picture(layout.rows, cell, trail)).save(file)
     return Picture(file, f"The path {name}", caption, width=280)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
 
 from puzzlebox.algorithms.tabular.exact import Solution, policy_process
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
-from puzzlebox.envs import make
+from puzzlebox.envs import make_tabular
 from puzzlebox.envs.gymnasium_names import find
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.compare import number, span
@@ -162,7 +162,7 @@ def expected_return(mdp: MDP, policy: np.ndarray, time_limit: int) -> float:
 def _task(context: Context, name: str, steps: int, episodes: int) -> Task:
     name = find(name).id
     context.note(f"{name}: solving, learning and playing")
-    world: Any = make(f"gym:{name}")
+    world = make_tabular(f"gym:{name}")
     mdp, limit = world.mdp(), world.time_limit
     solution = value_iteration(mdp, DISCOUNT)
     path = context.folder / name

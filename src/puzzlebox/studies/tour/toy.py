@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from puzzlebox.algorithms.tabular.exact import check_policy
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
-from puzzlebox.envs import make
 from puzzlebox.pictures import grid_pictures
 from puzzlebox.pictures.grid_notation import ARROWS
 from puzzlebox.pictures.page import Check, Equation, Picture, Table, Tile
-from puzzlebox.studies.tour.chapter import Chapter, Context, free_cells, signed
+from puzzlebox.studies.tour.chapter import Chapter, Context, free_cells, grid, signed
 
 STEP_REWARDS = (-2.0, -0.1)
 
@@ -20,15 +17,14 @@ STEP_REWARDS = (-2.0, -0.1)
 def toy(context: Context) -> Chapter:
     """Solves ``grid/toy`` with −2 and with −0.1 per step, and holds each policy against the other world."""
     names = [f"grid/toy,step_reward={reward:g}" for reward in STEP_REWARDS]
-    worlds: list[Any] = [make(name) for name in names]
-    solutions = [value_iteration(world.mdp(), 1.0) for world in worlds]
-    layout = worlds[0].layout
+    worlds, (layout, _) = zip(*map(grid, names), strict=True)
+    solutions = [value_iteration(mdp, 1.0) for mdp in worlds]
     free = free_cells(layout.rows)
     best = [[_best(solution.q_values[s]) for s in free] for solution in solutions]
     different = [int(s) for s, one, other in zip(free, *best, strict=True) if one != other]
     # Where the best moves have none in common, the loss does not depend on how a solver breaks ties.
     opposed = [int(s) for s, one, other in zip(free, *best, strict=True) if not set(one) & set(other)]
-    swapped = [check_policy(worlds[i].mdp(), solutions[1 - i].policy, solutions[i]) for i in (0, 1)]
+    swapped = [check_policy(worlds[i], solutions[1 - i].policy, solutions[i]) for i in (0, 1)]
     lost = [float(max(check.loss[opposed])) for check in swapped]
     parts = [
         (f"{signed(reward)} per step", layout, solution.q_values)
@@ -88,7 +84,7 @@ def toy(context: Context) -> Chapter:
             Check("Neither policy is optimal in the other's world", not any(check.optimal for check in swapped)),
             Check(
                 "Each is optimal in its own world, by the exact test",
-                all(check_policy(w.mdp(), s.policy, s).optimal for w, s in zip(worlds, solutions, strict=True)),
+                all(check_policy(w, s.policy, s).optimal for w, s in zip(worlds, solutions, strict=True)),
             ),
         ],
         protocol="Exact computation in float64, no randomness and no seeds; discount γ = 1.",
