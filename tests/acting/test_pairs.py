@@ -10,9 +10,9 @@ from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.preferences import Pair, answer_rows, longest_answer, pair_rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.envs.text import make_task
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.runs.build import load_model
+from puzzlebox.types import Example
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 EOS = START.tokenizer.eos_id

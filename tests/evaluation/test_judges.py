@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from puzzlebox.data.text_worlds import make_text
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.evaluation import judges
+from puzzlebox.types import Example
 
 
 @contextmanager

@@ -17,12 +17,12 @@ from puzzlebox.algorithms.language.ipo import IPO
 from puzzlebox.algorithms.language.preferences import improve
 from puzzlebox.data.preferences import Answers, pair_rows
 from puzzlebox.data.text_worlds import make_text
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.fields import replace
 from puzzlebox.ops.preference_losses import dpo_loss, ipo_loss
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.pretrained import NEW, new_model
+from puzzlebox.types import Example
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 OTHER = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32,seed=1")

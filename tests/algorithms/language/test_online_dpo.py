@@ -6,10 +6,9 @@ import pytest
 
 from puzzlebox.acting.ask import ask_person
 from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ranked
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
-from puzzlebox.types import Trajectory
+from puzzlebox.types import Example, Trajectory
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 

@@ -12,9 +12,9 @@ from puzzlebox.algorithms.language.sft import SFT
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.data.packing import Rows
 from puzzlebox.data.text_worlds import make_text
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
+from puzzlebox.types import Example
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=128")
 ROWS = [

@@ -8,9 +8,9 @@ import pytest
 
 from puzzlebox.algorithms.language.spin import SPIN
 from puzzlebox.envs.text import make_task
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
+from puzzlebox.types import Example
 
 START = load_model("new,layers=1,width=32,heads=2,kv_heads=2,hidden=64,context=32")
 ALGORITHM = SPIN(make_task("tiny"), START, batch_size=8, iteration_length=2, learning_rate=1e-2, warmup=0)

@@ -10,8 +10,8 @@ import pytest
 from puzzlebox.envs.text import make_task
 from puzzlebox.envs.text.answers import after_marker, last_number
 from puzzlebox.envs.text.arith import Arith
-from puzzlebox.envs.text.task import Example
 from puzzlebox.errors import UsageError
+from puzzlebox.types import Example
 
 
 def solve(prompt: str) -> Example:

@@ -9,9 +9,10 @@ import pytest
 from puzzlebox.envs.text import TASKS, is_data_file, make_task
 from puzzlebox.envs.text.arith import Arith
 from puzzlebox.envs.text.strings import nth_string
-from puzzlebox.envs.text.task import Example, _shuffled, check_task, choose, few_shot, is_test
+from puzzlebox.envs.text.task import _shuffled, check_task, choose, few_shot, is_test
 from puzzlebox.envs.text.tiny import Tiny
 from puzzlebox.errors import PuzzleboxError, UsageError
+from puzzlebox.types import Example
 
 NAMES = [
     *TASKS,
