@@ -195,8 +195,8 @@ class Stacked(Protocol):
 class Weighted(Protocol):
     """A world whose reward is a sum of terms with ``weights``, a frozen dataclass of numbers such as `envs.six_terms`'.
 
-    Who: the platformer, and consoles (None for a game that is paid otherwise). Who asks: options, of which the weights
-    are some, and ``doctor``.
+    Who: the platformer, and consoles (None for a game that is paid otherwise). Who asks: ``doctor``, which tells terms
+    that weigh something and never pay.
     """
 
     @property
