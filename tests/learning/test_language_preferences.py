@@ -14,7 +14,7 @@ import pytest
 
 from puzzlebox.algorithms.language.dpo import DPO
 from puzzlebox.algorithms.language.fine_tuning import State
-from puzzlebox.algorithms.language.preferences import improve, log_probs
+from puzzlebox.algorithms.language.preferences import log_probs, pair_step
 from puzzlebox.data.preferences import answer_rows
 from puzzlebox.envs.text import make_task
 from puzzlebox.ops.language_mdp import regularised_optimum, sequence_kl
@@ -55,7 +55,7 @@ def test_the_policy_ends_at_the_exact_optimum(name):
 
     @eqx.filter_jit
     def step(state: State) -> State:
-        return improve(algorithm, loss, state, START.decoder, rows, 8)[0]
+        return pair_step(algorithm, loss, state, START.decoder, rows, 8)[0]
 
     away = float(sequence_kl(reference, optimum))
     for _ in range(600):

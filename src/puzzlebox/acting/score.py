@@ -31,11 +31,11 @@ def score(
 
     ``count`` is an upper bound on the True entries of ``mask`` in any row (None: T): logits are made for so many places
     a row. ``temperature`` divides the logits as it did when the tokens were drawn. Packed rows have ``positions`` and
-    ``segments`` (see `Decoder.read`).
+    ``segments`` (see `Decoder.hidden_states`).
     """
     length = observation.shape[1]
     count = length if count is None else min(count, length)
-    hidden = decoder.read(observation, positions, segments)
+    hidden = decoder.hidden_states(observation, positions, segments)
     chosen = jnp.argsort(~mask, axis=1, stable=True)[:, :count]  # a row's masked places first, in their order
     picked = jnp.take_along_axis(hidden, chosen[..., None], axis=1)
     target = jnp.take_along_axis(action, chosen, axis=1)

@@ -1,11 +1,11 @@
-"""Networks for boards: one trunk of residual blocks, a policy head and a value head (Silver et al. 2017).
+"""Networks for board games: a trunk of residual blocks, a policy head and a value head (Silver et al. 2017).
 
 ``conv`` convolves the board 3×3; ``mlp`` sees it as one vector, and serves every observation. A convolution is written
 as nine shifted slices and one matrix product, which XLA runs several times as fast on a CPU as its own convolution.
 
 Departures: no batch normalisation, whose running means are awkward to average over agents and games; instead the last
-layer of every block starts at zero, so that the network starts as its first layer and stays easy to train. Both heads
-share one layer that joins the whole board.
+layer of every block starts at zero, so that the blocks start as the identity and the network is easy to train. Both
+heads share one layer that sees the whole board.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Block(eqx.Module):
         self.conv = conv
 
     def __call__(self, x: Array, between: Array | float = 0.0) -> Array:
-        """``between`` is added to what the first layer gives."""
+        """``x [..., H, W, width]`` (without ``conv`` ``[..., width]``); ``between`` is added after the first layer."""
         see = patches if self.conv else lambda x: x
         return jax.nn.relu(x + self.second(see(jax.nn.relu(self.first(see(x)) + between))))
 

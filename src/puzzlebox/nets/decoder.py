@@ -32,7 +32,10 @@ ACTIVATIONS = {
 
 
 class DecoderConfig(NamedTuple):
-    """The shape of a decoder. ``windows`` has one entry per layer: how many tokens back it sees, 0 for all."""
+    """The shape of a decoder, and the switches in which the families differ.
+
+    ``windows`` has one entry per layer: how many tokens it attends to, itself included; 0 for all. () for none.
+    """
 
     vocab_size: int
     width: int = 128
@@ -41,7 +44,7 @@ class DecoderConfig(NamedTuple):
     num_kv_heads: int = 4
     head_dim: int = 32
     hidden: int = 384  # width inside the feed-forward part
-    context: int = 1024  # longest row that it was made for
+    context: int = 1024  # the longest row, in tokens, that it was made for
     norm: str = "rms"  # or "layer"
     norm_epsilon: float = 1e-5
     activation: str = "silu"
@@ -55,18 +58,18 @@ class DecoderConfig(NamedTuple):
     out_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
-    sandwich: bool = False  # a norm behind attention and feed-forward too
-    parallel: bool = False  # attention and feed-forward read the same input
+    sandwich: bool = False  # a norm after attention and feed-forward too, not only before (gemma)
+    parallel: bool = False  # attention and feed-forward have the same input (gpt_neox)
     windows: tuple[int, ...] = ()
-    attention_softcap: float = 0.0
-    logit_softcap: float = 0.0
+    attention_softcap: float = 0.0  # scores x become cap · tanh(x / cap); 0: they stay
+    logit_softcap: float = 0.0  # likewise the logits
     embed_scale: float = 1.0
     query_scale: float = 0.0  # what queries are multiplied by; 0: 1/√head_dim
     tied: bool = True  # the embedding is also the output layer
 
 
 class Cache(NamedTuple):
-    """Keys and values of what was read, one ``[B, K, S, D]`` a layer; row b's text begins at slot ``start[b]``."""
+    """Keys and values of the tokens so far, ``[B, K, S, D]`` per layer; row b's text begins at slot ``start[b]``."""
 
     keys: tuple[Array, ...]
     values: tuple[Array, ...]
@@ -74,12 +77,14 @@ class Cache(NamedTuple):
     length: Array  # int32: slots used, the same in all rows
 
     def repeat(self, count: int) -> Cache:
-        """Every row ``count`` times, beside each other."""
+        """Every row ``count`` times, in consecutive rows: ``[B · count, …]``."""
         keys, values, start = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), self[:3])
         return Cache(keys, values, start, self.length)
 
 
 class Norm(eqx.Module):
+    """RMS norm, or layer norm where there is a ``bias``; at least float32 inside, ``[..., width]``."""
+
     weight: Array
     bias: Array | None
     epsilon: float = eqx.field(static=True)
@@ -93,6 +98,8 @@ class Norm(eqx.Module):
 
 
 class Attention(eqx.Module):
+    """The weights of attention; `Decoder._run` and `attention` compute with them."""
+
     query: Linear
     key: Linear
     value: Linear
@@ -102,6 +109,8 @@ class Attention(eqx.Module):
 
 
 class FeedForward(eqx.Module):
+    """down(act(up x)), or gated: down(act(gate x) · up x)."""
+
     gate: Linear | None
     up: Linear
     down: Linear
@@ -113,6 +122,8 @@ class FeedForward(eqx.Module):
 
 
 class Layer(eqx.Module):
+    """One layer: attention and feed-forward, each with its norms."""
+
     attention_norm: Norm
     attention: Attention
     attention_post_norm: Norm | None
@@ -122,7 +133,7 @@ class Layer(eqx.Module):
 
 
 class Decoder(eqx.Module):
-    """Tokens in, logits of each next token out. ``config`` is fixed; all arrays can be trained."""
+    """Tokens in, logits of each next token out. ``config`` is static; all arrays can be trained."""
 
     config: DecoderConfig = eqx.field(static=True)
     embedding: Array  # [V, width]
@@ -134,8 +145,8 @@ class Decoder(eqx.Module):
     def __init__(self, config: DecoderConfig, key: Key):
         """A new model: normal weights with standard deviation ½/√inputs, embeddings 0.1.
 
-        What writes to the residual is made smaller by √(2·layers), as in GPT-2. GPT-2's own 0.02 suits its width of
-        768; in a model of width 64 it hides the tokens behind what the first layers add, and learning takes four times
+        Layers that write to the residual stream are scaled by 1/√(2 · layers), as in GPT-2. GPT-2's own 0.02 suits its
+        width of 768; in a model of width 64 the first layers would drown the embeddings, and learning takes four times
         as long.
         """
         embedding_key, position_key, layers_key, output_key = jax.random.split(key, 4)
@@ -149,18 +160,19 @@ class Decoder(eqx.Module):
 
     def __call__(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
         """``tokens`` int ``[B, T]`` -> logits ``[B, T, V]``."""
-        return self.logits(self.read(tokens, positions, segments))
+        return self.logits(self.hidden_states(tokens, positions, segments))
 
-    def read(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
-        """What the model thinks after each token, ``[B, T, width]``: the input of `logits`.
+    def hidden_states(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
+        """The hidden states after the last layer and its norm, ``[B, T, width]``: the input of `logits`.
 
-        Rows are padded on the right, so nothing real can see padding. Packed rows give ``segments [B, T]``: tokens see
-        only their own segment; and ``positions [B, T]`` that start again in each.
+        ``tokens`` int ``[B, T]`` are padded on the right, so no real token attends to padding. Packed rows have
+        ``segments [B, T]``, whose tokens attend only to their own segment, and ``positions [B, T]``, which start again
+        in each.
         """
         length = tokens.shape[1]
         where = jnp.arange(length)
         positions = where[None] if positions is None else positions
-        back = where[:, None] - where[None, :]
+        back = where[:, None] - where[None, :]  # [T, T], how many tokens before the query a key lies
         same = None if segments is None else segments[:, None, None, :, None] == segments[:, None, None, None, :]
 
         def attend(query: Array, key: Array, value: Array, window: int, _: int) -> Array:
@@ -177,16 +189,17 @@ class Decoder(eqx.Module):
         return cap * jnp.tanh(logits / cap) if cap else logits
 
     def empty_cache(self, start: Array, slots: int) -> Cache:
-        """A cache of ``slots`` for rows whose text begins at ``start`` (int32 ``[B]``)."""
+        """An empty cache of ``slots`` tokens for rows whose text begins at ``start`` (int32 ``[B]``)."""
         c = self.config
         shape = (start.shape[0], c.num_kv_heads, slots, c.head_dim)
         zeros = tuple(jnp.zeros(shape, self.embedding.dtype) for _ in self.layers)
         return Cache(zeros, zeros, start, jnp.int32(0))
 
     def extend(self, tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        """Reads ``tokens [B, T]`` behind what ``cache`` holds; returns ``[B, T, width]`` and the longer cache.
+        """Reads ``tokens [B, T]`` behind those in ``cache``; returns hidden states ``[B, T, width]`` and the new cache.
 
-        Rows are padded on the left so that all end together. The caller sees to it that the slots suffice.
+        Rows are padded on the left so that all end together. There must be slots left: beyond the last one keys would
+        overwrite others without an error.
         """
         length, slots = tokens.shape[1], cache.keys[0].shape[2]
         places = cache.length + jnp.arange(length)
@@ -206,6 +219,8 @@ class Decoder(eqx.Module):
         return x, Cache(tuple(keys), tuple(values), cache.start, cache.length + length)
 
     def _run(self, tokens: Array, positions: Array, attend) -> Array:
+        """The layers; ``attend(query, key, value, window, layer)`` is attention, with a cache or without."""
+        # embeddings, and the rotations of positions: one for layers with a window, one for the others
         c = self.config
         x = self.embedding[tokens] * jnp.asarray(c.embed_scale, self.embedding.dtype)
         if self.positions is not None:
@@ -218,6 +233,7 @@ class Decoder(eqx.Module):
             )
         windows = c.windows or (0,) * c.num_layers
         for i, (layer, window) in enumerate(zip(self.layers, windows, strict=True)):
+            # attention
             part = layer.attention
             y = layer.attention_norm(x)
             query = split_heads(part.query(y), c.num_heads)
@@ -230,6 +246,8 @@ class Decoder(eqx.Module):
             attended = part.out(join_heads(attend(query, key, value, window, i)))
             if layer.attention_post_norm is not None:
                 attended = layer.attention_post_norm(attended)
+
+            # feed-forward, and both onto the residual stream
             z = layer.feed_forward_norm(x if c.parallel else x + attended)
             fed = layer.feed_forward(z, c.activation)
             if layer.feed_forward_post_norm is not None:

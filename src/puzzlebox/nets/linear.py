@@ -1,6 +1,6 @@
 """A linear layer, with or without a low-rank adapter: y = x Wᵀ + b, or y = x Wᵀ + b + s · (x A) B.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685) trains only A and B; B starts at zero, so training starts at the model itself.
+LoRA (Hu et al. 2021, arXiv 2106.09685) trains only A and B. B starts at zero, so training starts at the model itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from puzzlebox.errors import UsageError
 from puzzlebox.types import Array, Key
 
-FEW = 128  # rows
+FEW = 128  # so many rows, or fewer, are multiplied the other way round on a CPU
 
 
 class Linear(eqx.Module):
@@ -42,8 +42,8 @@ class Linear(eqx.Module):
 def product(x: Array, weight: Array) -> Array:
     """x weightᵀ: ``[..., inputs]`` and ``[outputs, inputs]`` -> ``[..., outputs]``.
 
-    Of few rows, as when a token is drawn, a CPU's time goes into reading the weights, and XLA reads them a third faster
-    for weight · xᵀ; the barriers keep it from turning that around again.
+    With few rows, as when a token is drawn, a CPU's time goes into reading the weights, and XLA reads them a third
+    faster for weight · xᵀ; the barriers keep it from turning that around again.
     """
     rows = x.reshape(-1, x.shape[-1])
     if len(rows) > FEW or jax.default_backend() != "cpu":
@@ -78,7 +78,7 @@ def add_lora(model: Any, rank: int, alpha: float, targets: tuple[str, ...], key:
 
 
 def scaled_layers(model: Any, rank: int, alpha: float, targets: tuple[str, ...]) -> Any:
-    """What `add_lora` makes, without the adapters: the part that stays as it is while they train."""
+    """What `add_lora` returns, without the adapters: the frozen part, with the scale that the adapters will have."""
     chosen = _chosen(model, targets)
     layers = [Linear(where(model).weight, where(model).bias, None, None, alpha / rank) for where in chosen]
     return eqx.tree_at(lambda m: [where(m) for where in chosen], model, layers)
@@ -106,7 +106,7 @@ def merge_lora(model: Any) -> Any:
 
 
 def trainable(model: Any) -> Any:
-    """A tree of True and False like ``model``: the adapters where there are any, otherwise every floating array."""
+    """A tree of booleans like ``model``: True for the adapters where there are any, else for every floating array."""
     adapted = any(isinstance(x, Linear) and x.lora_a is not None for x in jax.tree.leaves(model, is_leaf=is_linear))
     if not adapted:
         return jax.tree.map(eqx.is_inexact_array, model)

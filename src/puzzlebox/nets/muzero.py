@@ -1,10 +1,11 @@
-"""MuZero's three networks: what is seen becomes a state, a state and an action the next one, a state a judgement.
+"""MuZero's three networks: representation h, dynamics g and prediction f.
 
-Source: Schrittwieser et al. 2020 (arXiv 1911.08265), appendices F and G. `WorldModel` is made of perceptrons, its
-dynamics a change of the state; in `BoardModel` states are boards too, and convolved.
+Source: Schrittwieser et al. 2020 (arXiv 1911.08265), appendices F and G. h makes a state of an observation, g makes the
+next state and the reward of a state and an action, f makes policy and value of a state. `WorldModel` is made of
+perceptrons, and its dynamics predict the change of the state; in `BoardModel` states are boards too, and convolved.
 
-Departures: perceptrons, or a residual block or two without batch normalisation, in the place of towers of sixteen; what
-an action does where on a board is learned, in the place of planes that tell it.
+Departures: perceptrons, or a residual block or two without batch normalisation, instead of towers of sixteen; actions
+enter a board's dynamics as learned embeddings of every square, instead of planes that mark the move.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class WorldModel(eqx.Module):
 
 
 class Head(eqx.Module):
-    """Board ``[..., H, W, C]`` -> ``[..., outputs]``: every square and the largest of each plane, joined by a layer."""
+    """Board ``[..., H, W, C]`` -> ``[..., outputs]``: a hidden layer over all squares and the maximum of each plane."""
 
     join: Layer
     out: Layer
@@ -112,7 +113,7 @@ class BoardModel(eqx.Module):
         self.actions = actions
 
     def represent(self, board: Array) -> Array:
-        """s_0 = h(o): what is seen ``[..., H, W, C]`` -> state ``[..., H, W, width]``."""
+        """s_0 = h(o): observation ``[..., H, W, C]`` -> state ``[..., H, W, width]``."""
         x = jax.nn.relu(self.first(patches(board)))
         for block in self.look:
             x = block(x)
@@ -137,8 +138,9 @@ Model = WorldModel | BoardModel
 def unroll(net: Model, x: Array, action: Array) -> tuple[Array, Array, Array]:
     """The model's logits along its own states: policy ``[K + 1, N, U]``, value ``[K + 1, N, bins]``, reward ``[K, …]``.
 
-    Features ``x [N, F]`` begin, ``action [K, N]`` leads on. Each step passes half of its gradient back to the state
-    before it, so that the first state's is not drowned by those of all the later ones (appendix G).
+    ``x [N, F]`` is the first observation, ``action [K, N]`` are the actions after it. Each step passes half of its
+    gradient back to the state before it, so that the first state's gradient is not drowned by those of all later ones
+    (appendix G).
     """
     first = net.represent(x)
 
@@ -152,12 +154,12 @@ def unroll(net: Model, x: Array, action: Array) -> tuple[Array, Array, Array]:
 
 
 def scale(state: Array, axis: int | tuple[int, ...] = -1) -> Array:
-    """Each state moved and stretched so that its smallest number is 0 and its largest 1 (appendix G)."""
+    """Each state shifted and scaled so that its minimum is 0 and its maximum 1 (appendix G)."""
     low = state.min(axis=axis, keepdims=True)
     high = state.max(axis=axis, keepdims=True)
     return (state - low) / jnp.maximum(high - low, 1e-5)
 
 
 def scale_gradient(x: Array, share: float) -> Array:
-    """``x`` itself; only this share of the gradient passes back through it."""
+    """``x`` unchanged; only ``share`` of the gradient flows back through it."""
     return share * x + (1 - share) * jax.lax.stop_gradient(x)

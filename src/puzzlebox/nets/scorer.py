@@ -1,6 +1,6 @@
-"""A decoder that reads a text and says how good it is after each token: a value function or a reward model.
+"""A decoder with a scalar head: one score after each token, as a value function or a reward model.
 
-Sources: Ziegler et al. 2019; Ouyang et al. 2022. Departure: the head has no offset.
+Sources: Ziegler et al. 2019; Ouyang et al. 2022. Departure: the head has no bias.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from puzzlebox.types import Array
 
 
 class Scorer(eqx.Module):
-    """score_t = head · (what the decoder thinks after token t); ``head [width]`` begins at zero, and so do all scores.
+    """score_t = head · (hidden state after token t); ``head [width]`` begins at zero, and so do all scores.
 
     The two parts of a scorer that trains are scorers too: ``Scorer(trained_part(decoder, …), head)`` and
     ``Scorer(frozen_part(decoder, …), None)``; `eqx.combine` makes a whole one of them.
@@ -25,8 +25,8 @@ class Scorer(eqx.Module):
     head: Any  # None in the part that does not train
 
     def __call__(self, tokens: Array, positions: Array | None = None, segments: Array | None = None) -> Array:
-        """``tokens`` int ``[B, T]``, padded on the right or packed (see `Decoder.read`) -> scores ``[B, T]``."""
-        hidden = self.decoder.read(tokens, positions, segments)
+        """``tokens`` int ``[B, T]``, padded or packed as in `Decoder.hidden_states` -> scores float32 ``[B, T]``."""
+        hidden = self.decoder.hidden_states(tokens, positions, segments)
         return hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32)) @ self.head
 
 

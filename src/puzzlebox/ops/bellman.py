@@ -29,11 +29,11 @@ class DenseMDP(NamedTuple):
 
 
 def action_values(mdp: MDP | DenseMDP, value: ArrayLike, discount: float | Array) -> Array:
-    """What each action is worth when ``value`` holds afterwards.
+    """The action values that follow from state values, one step ahead.
 
     q(s, a) = Σ_k p_k (r_k + γ (1 − terminated_k) V(s_k));  dense: q = R + γ P V.
 
-    ``value`` [S] → [S, U].
+    ``value [S]`` → ``[S, U]``.
     """
     value = jnp.asarray(value)
     if isinstance(mdp, DenseMDP):
@@ -77,7 +77,7 @@ def residual(mdp: MDP | DenseMDP, value: ArrayLike, discount: float | Array) -> 
 
 
 def expected_reward(mdp: MDP) -> Array:
-    """Σ_k p_k r_k → [S, U]."""
+    """The expected reward of each action: R(s, a) = Σ_k p_k r_k, ``[S, U]``."""
     return jnp.sum(jnp.asarray(mdp.probability) * jnp.asarray(mdp.reward), axis=-1)
 
 

@@ -16,7 +16,7 @@ from puzzlebox.types import Array
 
 
 def atoms(limit: float, num_atoms: int) -> Array:
-    """z, float32 ``[N]``."""
+    """The atoms z, the possible returns: float32 ``[N]``, evenly spaced from −limit to limit."""
     return jnp.linspace(-limit, limit, num_atoms)
 
 

@@ -1,8 +1,8 @@
-"""Advantages from several completions of one prompt, ratios of whole sequences, and three ways to average tokens.
+"""Advantages from several completions of one prompt, ratios of whole sequences, and three ways to average over tokens.
 
-A group is ``group_size`` consecutive rows. Sources: Shao et al. 2024, DeepSeekMath (GRPO); Liu et al. 2025 (Dr. GRPO);
-Yu et al. 2025 (DAPO); Ahmadian et al. 2024 (RLOO); Zheng et al. 2025 (GSPO). Each of those is a choice of one
-advantage, one ratio for `policy_losses.clipped_policy_loss` and one mean:
+A group is ``group_size`` consecutive rows. Rewards and advantages are one number per row, ``[B]``. Sources: Shao et al.
+2024, DeepSeekMath (GRPO); Liu et al. 2025 (Dr. GRPO); Yu et al. 2025 (DAPO); Ahmadian et al. 2024 (RLOO); Zheng et al.
+2025 (GSPO). Each combines an advantage, a ratio for `policy_losses.clipped_policy_loss` and a mean:
 
     GRPO       group_advantages             token ratio              sequence_mean
     Dr. GRPO   group_advantages, no scale   token ratio              fixed_length_mean
@@ -106,7 +106,7 @@ def _groups(reward: Array, group_size: int) -> Array:
 
 
 def _centred(reward: Array, group_size: int) -> Array:
-    """Reward minus the group's mean; subtracting the first one before makes equal rewards exactly 0."""
+    """Reward minus the group's mean; subtracting the first reward before makes equal rewards exactly 0 in floats."""
     groups = _groups(reward, group_size)
     shifted = groups - groups[:, :1]
     return shifted - jnp.mean(shifted, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Estimating KL(π ‖ π_ref) from the actions π took, element by element, and steering its weight.
+"""Estimators of KL(π ‖ π_ref) from actions sampled from π, element by element, and a controller of its weight.
 
 With d = log π(a|s) − log π_ref(a|s) and a ∼ π:
 
@@ -7,12 +7,12 @@ With d = log π(a|s) − log π_ref(a|s) and a ∼ π:
     k2 = d²/2          biased             ∇ KL(π ‖ π_ref), the right one
     k3 = e^−d − 1 + d  KL(π ‖ π_ref)      ∇ KL(π_ref ‖ π), the other direction
 
-The third column is what a trainer does: sample, then differentiate the estimator at the sampled action, which leaves
-out that π also decides what is sampled. k1 is right inside the reward (r − β k1), where the policy gradient accounts
-for that. `measure_estimator` computes both columns exactly where everything can be enumerated.
+The third column is what a trainer does: sample, then differentiate the estimator at the sampled action, which ignores
+that π also decides what is sampled. k1 is right inside the reward (r − β k1), where the policy gradient accounts for
+that. `measure_estimator` computes both columns exactly where everything can be enumerated.
 
-All of this holds for one choice, or with d summed over a whole completion. Summed token by token, k1 and k3 keep their
-means, but no loss has the completion's gradient: a token is not charged for the KL that it leads to later.
+All of this holds for a single choice, or with d summed over a whole completion. Summed token by token, k1 and k3 keep
+their means, but as losses none has the completion's gradient: a token is not charged for the KL that it leads to later.
 
 Sources: Schulman 2020, "Approximating KL divergence"; Ziegler et al. 2019 (controller); Tang & Munos 2025, "On a few
 pitfalls in KL divergence gradient estimation for RL" (gradients). The exact KL of two distributions over actions is

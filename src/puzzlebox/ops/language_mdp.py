@@ -1,8 +1,9 @@
 """Exact answers about a language model whose completions can all be enumerated.
 
-A completion is a sequence of at most ``length`` tokens that ends at ``stop`` or at the full length. The prefixes that
-may go on are the states of an MDP, a token is an action, the reward comes with the last token. So the tabular solvers
-find the best completion, and what RLHF aims at has a closed form: of all policies,
+It is what trainers are tested against: with few tokens and short completions everything that they estimate can be
+computed. A completion is a sequence of at most ``length`` tokens that ends at ``stop`` or at the full length. The
+prefixes that may go on are the states of an MDP, a token is an action, the reward comes with the last token. So the
+tabular solvers find the best completion, and the optimum of RLHF has a closed form: of all policies,
 
     π*(y) = π_ref(y) exp(r(y)/β) / Z   maximises   E_π[r] − β KL(π ‖ π_ref)   and reaches   β log Z.
 
@@ -23,11 +24,11 @@ from jax.typing import ArrayLike
 from puzzlebox.errors import UsageError
 from puzzlebox.types import MDP, Array
 
-MAX_SEQUENCES = 2**22
+MAX_SEQUENCES = 2**22  # completions; more would not fit into memory
 
 
 class SequenceTree(NamedTuple):
-    """Every completion and every prefix: completions by length, then in the order of their tokens.
+    """All completions and all prefixes; completions are ordered by length, then by their tokens.
 
     Row n of ``tokens`` is completion n, filled up with ``stop`` where ``mask`` is False. Prefix 0 is the empty one;
     ``prefix[n, t]`` is the one before token t. After prefix s, token v leads to prefix ``child[s, v]`` or ends
@@ -67,12 +68,14 @@ def sequence_tree(vocab_size: int, length: int, stop: int | None = None) -> Sequ
     num_prefixes, num_leaves = 0, 0
     children, leaves, rows = [], [], []
     for depth in range(length):
+        # number the prefixes of this length; which tokens end a completion here?
         here = np.arange(num_prefixes, num_prefixes + len(prefixes), dtype=np.int32)
         num_prefixes += len(prefixes)
         last = depth == length - 1
         ends = np.full(vocab_size, last)
         if stop is not None:
             ends[stop] = True
+        # completions and longer prefixes are numbered in the order in which they are met
         leaf = np.full((len(prefixes), vocab_size), -1, np.int32)
         leaf[:, ends] = num_leaves + np.arange(len(prefixes) * ends.sum()).reshape(len(prefixes), -1)
         child = np.full((len(prefixes), vocab_size), -1, np.int32)
@@ -80,6 +83,7 @@ def sequence_tree(vocab_size: int, length: int, stop: int | None = None) -> Sequ
         num_leaves += leaf[:, ends].size
         children.append(child)
         leaves.append(leaf)
+        # write the completions that end here, and go on with the other prefixes
         path = np.concatenate([path, here[:, None]], axis=1)
         ended = _extend(prefixes, np.flatnonzero(ends))
         rows.append((ended, np.repeat(path, int(ends.sum()), axis=0)))

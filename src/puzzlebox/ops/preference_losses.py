@@ -1,11 +1,11 @@
-"""Losses that learn from comparisons, element by element: the caller decides how to average (see `masks`).
+"""Losses from comparisons, element by element: the caller decides how to average (see `masks`).
 
-The direct ones compare a policy with a reference. Their inputs are log-ratios of whole completions,
+The direct losses compare a policy with a reference. Their inputs are log-ratios of whole completions, in nats,
 
     log_ratio = log π(y|x) − log π_ref(y|x),    Δ = log_ratio(chosen) − log_ratio(rejected),
 
-and β · log_ratio is the reward that the policy stands for, up to a constant of the prompt. `bradley_terry_loss` is the
-one for a reward model and takes its scores.
+and β · log_ratio is the reward that the policy is optimal for, up to a constant of the prompt (its implicit reward).
+`bradley_terry_loss` trains a reward model and takes its scores.
 
 Sources: Bradley & Terry 1952; Rafailov et al. 2023 (DPO); Azar et al. 2023 (IPO); Ethayarajh et al. 2024 (KTO).
 SPIN (Chen et al. 2024) needs no loss of its own: it is `dpo_loss` with chosen = the demonstration, rejected = a sample

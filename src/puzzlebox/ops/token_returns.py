@@ -1,4 +1,4 @@
-"""Advantages of texts: a token that the policy chose is a time step, a token that it only read is none."""
+"""Advantages in texts: only tokens that the policy chose are time steps; prompts and tool outputs are none."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from puzzlebox.types import Array
 
 
 def token_gae(reward: Array, value: Array, ended: Array, mask: Array, discount: float, gae_lambda: float) -> Array:
-    """Generalised advantage estimates where ``mask`` is True, 0 elsewhere; everything is ``[B, T]``.
+    """Generalised advantage estimates where ``mask`` is True, 0 elsewhere; all arrays are ``[B, T]``.
 
-    Only tokens that the policy chose are time steps: the one after a token is the next it chose, whatever a tool or a
-    user has said between them. A completion ends with its last one, cut off or not: there ``ended`` is True, and
-    nothing is bootstrapped. Source: Schulman et al. 2016, arXiv 1506.02438.
+    The time step after a token is the next token that the policy chose, whatever a tool or a user said between them. A
+    completion ends with its last chosen token, cut off or not: there ``ended`` is True, and nothing is bootstrapped.
+    Source: Schulman et al. 2016, arXiv 1506.02438.
     """
     chosen = jnp.argsort(~mask, axis=1, stable=True)  # a row's time steps first, in their order
 

@@ -1,4 +1,4 @@
-"""Numbers as categories: a network that classifies learns values of any size with gradients of one size.
+"""Values as classes: a network that classifies learns values of any magnitude with gradients of one magnitude.
 
 Sources: Pohlen et al. 2018 (arXiv 1805.11593) for the transform h, Schrittwieser et al. 2020 (arXiv 1911.08265),
 appendix F, for categories over it. Departure: the paper's atoms lie at −300, −299, …, 300; here they lie evenly between
@@ -33,7 +33,7 @@ def unsquash(y: Array) -> Array:
 
 
 def atoms(limit: ArrayLike, num_bins: int) -> Array:
-    """The numbers the categories stand for, in units of h: ``num_bins`` of them from −h(limit) to h(limit)."""
+    """The values that the classes stand for, in units of h: float32 ``[num_bins]`` from −h(limit) to h(limit)."""
     end = squash(jnp.asarray(limit, jnp.float32))
     return jnp.linspace(-end, end, num_bins)
 

@@ -114,7 +114,7 @@ def predict(algorithm: MuZero, state: State, happened: Happened) -> Predicted:
     starts = np.arange(0, length, every)
     action = np.zeros(len(starts) * every, np.int32)
     action[:length] = happened.action
-    x = algorithm.see(jnp.asarray(happened.observation[starts]))
+    x = algorithm.network_input(jnp.asarray(happened.observation[starts]))
     policies, values, rewards = unroll(state.net, x, jnp.asarray(action.reshape(-1, every).T))
 
     def along(told: jax.Array) -> np.ndarray:

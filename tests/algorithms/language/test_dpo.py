@@ -14,7 +14,7 @@ import pytest
 from puzzlebox.acting.pairs import Memory
 from puzzlebox.algorithms.language.dpo import DPO
 from puzzlebox.algorithms.language.ipo import IPO
-from puzzlebox.algorithms.language.preferences import improve
+from puzzlebox.algorithms.language.preferences import pair_step
 from puzzlebox.data.preferences import Answers, pair_rows
 from puzzlebox.data.text_worlds import make_text
 from puzzlebox.errors import UsageError
@@ -138,7 +138,7 @@ def test_both_losses_by_hand_on_two_different_models(algorithm, per_token):
     gap = np.array([ratio(p.prompt, p.chosen) - ratio(p.prompt, p.rejected) for p in pairs])
     expected = {dpo_loss: np.log1p(np.exp(-beta * gap)).mean(), ipo_loss: ((gap - 1 / (2 * beta)) ** 2).mean()}
     for loss, value in expected.items():
-        _, metrics = eqx.filter_jit(improve)(
+        _, metrics = eqx.filter_jit(pair_step)(
             algorithm, partial(loss, beta=beta), state, OTHER.decoder, rows, 8, per_token=per_token
         )
         assert float(metrics["loss"]) == pytest.approx(value, rel=1e-4)
@@ -162,7 +162,7 @@ def test_pairs_that_do_not_count_teach_nothing(algorithm):
     rows = pair_rows(algorithm.pairs(), START)
     state, counts = algorithm.init(jax.random.key(0)), jnp.zeros(3, bool)
     loss = partial(dpo_loss, beta=algorithm.beta)
-    after, metrics = eqx.filter_jit(improve)(algorithm, loss, state, OTHER.decoder, rows, 8, counts)
+    after, metrics = eqx.filter_jit(pair_step)(algorithm, loss, state, OTHER.decoder, rows, 8, counts)
     assert float(metrics["loss"]) == 0.0
     assert same(state.params, after.params)
 

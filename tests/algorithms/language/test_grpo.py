@@ -7,7 +7,7 @@ import pytest
 
 from hand_gradients import MASK, NOISE, PARAMS, REWARD, START, batch, check_gradient, log_probs
 from puzzlebox.acting.score import widths
-from puzzlebox.algorithms.language.fine_tuning import begin
+from puzzlebox.algorithms.language.fine_tuning import initial_state
 from puzzlebox.algorithms.language.grpo import GRPO
 from puzzlebox.envs.text import make_task
 from puzzlebox.errors import UsageError
@@ -32,7 +32,7 @@ def improved(log_prob, reward=REWARD, **options):
     algorithm = GRPO(
         make_task("tiny"), START, num_prompts=2, group_size=2, learning_rate=1e-3, max_grad_norm=1e6, **options
     )
-    state = begin(PARAMS, algorithm.transform(), jax.random.key(0))
+    state = initial_state(PARAMS, algorithm.transform(), jax.random.key(0))
     return algorithm._improve(state, batch(log_prob, reward), widths(MASK), jax.random.key(1))
 
 

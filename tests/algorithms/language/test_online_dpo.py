@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from puzzlebox.acting.ask import ask_person
-from puzzlebox.algorithms.language.online_dpo import OnlineDPO, ranked
+from puzzlebox.algorithms.language.online_dpo import OnlineDPO, rank_answers
 from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
 from puzzlebox.types import Example, Trajectory
@@ -35,7 +35,7 @@ def test_the_better_of_two_neighbours_comes_first():
     tokens = np.arange(12).reshape(6, 2)
     nothing = np.zeros((6, 2))
     trajectory = Trajectory(tokens, tokens + 1, *[nothing] * 5, np.ones((6, 2), bool))
-    rows, told_apart = ranked(trajectory, np.array([1.0, 0.0, 0.2, 0.7, 0.5, 0.5]))
+    rows, told_apart = rank_answers(trajectory, np.array([1.0, 0.0, 0.2, 0.7, 0.5, 0.5]))
     assert rows.observation[:, 0].tolist() == [0, 6, 8, 2, 4, 10]
     assert np.asarray(told_apart).tolist() == [True, True, False]
 

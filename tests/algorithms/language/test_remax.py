@@ -8,7 +8,7 @@ import optax
 
 from hand_gradients import MASK, PARAMS, REWARD, START, batch, check_gradient, log_probs
 from puzzlebox.acting.completions import rewards_of
-from puzzlebox.algorithms.language.fine_tuning import begin
+from puzzlebox.algorithms.language.fine_tuning import initial_state
 from puzzlebox.algorithms.language.remax import ReMax
 from puzzlebox.envs.text import make_task
 from puzzlebox.types import Trajectory
@@ -16,7 +16,7 @@ from puzzlebox.types import Trajectory
 
 def improve(trajectory, baseline, **options):
     algorithm = ReMax(make_task("tiny"), START, max_grad_norm=1e6, **options)
-    state = begin(PARAMS, algorithm.transform(), jax.random.key(0))
+    state = initial_state(PARAMS, algorithm.transform(), jax.random.key(0))
     return algorithm._improve(state, trajectory, jnp.asarray(baseline, jnp.float32))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from hand_gradients import MASK, PARAMS, REWARD, START, batch, check_gradient, log_probs
 from puzzlebox.acting.score import widths
-from puzzlebox.algorithms.language.fine_tuning import begin
+from puzzlebox.algorithms.language.fine_tuning import initial_state
 from puzzlebox.algorithms.language.rloo import RLOO
 from puzzlebox.envs.text import make_task
 from puzzlebox.runs import checkpoint
@@ -15,7 +15,7 @@ from puzzlebox.runs import checkpoint
 
 def test_the_others_are_the_baseline_and_the_divergence_is_part_of_the_reward():
     algorithm = RLOO(make_task("tiny"), START, num_prompts=2, group_size=2, kl_coef=0.3, max_grad_norm=1e6)
-    state = begin(PARAMS, algorithm.transform(), jax.random.key(0))
+    state = initial_state(PARAMS, algorithm.transform(), jax.random.key(0))
     new, reference = (
         np.asarray(log_probs(PARAMS)),
         np.asarray(log_probs(eqx.filter(START.decoder, eqx.is_inexact_array))),

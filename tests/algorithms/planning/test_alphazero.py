@@ -8,7 +8,7 @@ import pytest
 from puzzlebox.acting.self_play import SearchRecord, start
 from puzzlebox.algorithms.planning.alphazero import AlphaZero
 from puzzlebox.algorithms.planning.learner import Remembered, loss, optimiser
-from puzzlebox.algorithms.planning.turned import turn
+from puzzlebox.algorithms.planning.symmetry import random_symmetry
 from puzzlebox.envs import make
 from puzzlebox.envs.games.moves import from_moves
 from puzzlebox.errors import UsageError
@@ -121,7 +121,7 @@ def test_a_turned_board_keeps_its_moves_and_targets(name):
     stones = board.sum(-1).reshape(-1)[: len(position.legal)] if name == "tic_tac_toe" else board.sum((0, 2))
     many = 64
     repeat = lambda x: jnp.repeat(jnp.asarray(x)[None], many, axis=0)  # noqa: E731
-    turned, legal, weights = turn(
+    turned, legal, weights = random_symmetry(
         game, jax.random.key(0), repeat(board), repeat(position.legal), repeat(stones.astype(np.float32))
     )
     kinds = {np.asarray(x).tobytes() for x in turned}

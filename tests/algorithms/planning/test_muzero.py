@@ -8,8 +8,8 @@ import pytest
 
 from puzzlebox.algorithms.planning import muzero
 from puzzlebox.algorithms.planning.muzero import MuZero
+from puzzlebox.algorithms.planning.symmetry import random_symmetry
 from puzzlebox.algorithms.planning.targets import Step, targets
-from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.envs import make, probes
 from puzzlebox.errors import UsageError
 from puzzlebox.nets.muzero import BoardModel, WorldModel, scale, scale_gradient, unroll
@@ -200,7 +200,7 @@ def test_a_turned_game_is_the_game_played_on_a_turned_board():
         return jnp.stack(seen)
 
     moved = jax.nn.one_hot(action, 9)
-    turned, moved = turn(game, jax.random.key(1), play(action), moved)
+    turned, moved = random_symmetry(game, jax.random.key(1), play(action), moved)
     assert len({np.asarray(x).tobytes() for x in moved.argmax(-1)[0]}) > 1
     assert not (moved.argmax(-1) == action).all()
     np.testing.assert_array_equal(play(moved.argmax(-1).astype(jnp.int32)), turned)
@@ -211,7 +211,9 @@ def test_a_turned_game_is_the_game_played_on_a_turned_board():
 )
 def test_boards_are_turned_where_there_are_some_and_it_is_wished(world, wished, turned, monkeypatch):
     called = []
-    monkeypatch.setattr(muzero, "turn", lambda game, *arguments: called.append(game) or turn(game, *arguments))
+    monkeypatch.setattr(
+        muzero, "random_symmetry", lambda game, *arguments: called.append(game) or random_symmetry(game, *arguments)
+    )
     agent = MuZero(make(world) if world else probes.Matching(), symmetries=bool(wished), width=4, hidden=(8,))
     jax.eval_shape(lambda key: agent.step(agent.init(key)), jax.random.key(0))
     assert len(called) == turned

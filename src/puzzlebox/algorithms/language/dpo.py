@@ -1,12 +1,12 @@
 """DPO: direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
 
-Idea: the policy that RLHF aims at says which rewards it is best for, r = β log π/π_ref + something of the prompt alone.
-Put that into Bradley and Terry's model of preferences and no reward model is left: of two completions the better one
-shall gain more on the reference than the worse one. The reference is a rubber band, β its strength.
+Idea: the optimal policy of RLHF determines the reward that it is optimal for: r = β log π/π_ref + a constant of the
+prompt. Put that into Bradley and Terry's model of preferences and no reward model is left: relative to the reference,
+the better of two completions is to become likelier than the worse one. The reference is a rubber band, β its strength.
 
-Other losses on the same gap are choices: ``hinge`` (SLiC, RSO), and for labels that are wrong with chance
-``label_smoothing`` cDPO (``sigmoid``) and ``robust``. IPO, SPIN and Online DPO have the same
-objective (`preferences.improve`).
+Other losses on the same gap are options: ``hinge`` (SLiC, RSO), and for labels that are wrong with probability
+``label_smoothing`` cDPO (``sigmoid``) and ``robust``. IPO, SPIN and Online DPO have the same objective
+(`preferences.pair_step`).
 
 Departures: a task with a verifier makes its own pairs, from completions of the starting model, once and before the
 first step. The reference's log-probabilities are computed in the step, so that a resumed run repeats them exactly.

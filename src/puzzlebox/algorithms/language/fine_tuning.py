@@ -1,8 +1,8 @@
 """What all language algorithms share: a starting model, the part of it that trains, gradient steps.
 
 Here, unlike anywhere else in the package, algorithms have a base class: what is left in their files is the lesson. It
-stands on three ideas. The starting model is also the reference that KL penalties and preference losses hold on to; it
-never changes, so it is a field, and the state holds only what training changes. All randomness of an iteration comes
+stands on three ideas. The starting model is also the reference of KL penalties and preference losses; it never changes,
+so it is a field, and the state holds only what training changes. All randomness of an iteration comes
 from the state's key and the number of the iteration (`iteration_key`), so that a resumed run repeats it. And `step`
 runs on the host, where verifiers and tokenizers are; what is compiled is the method marked `update`.
 """
@@ -38,14 +38,14 @@ class State(NamedTuple):
 
 
 class Adam(eqx.Module):
-    """The optimiser: Adam behind a limit on the gradient."""
+    """The optimiser: Adam on clipped gradients."""
 
     learning_rate: float = param(1e-6, "Adam's step size", low=0.0)
     warmup: int = param(0, "updates over which the step size rises", low=0)
     max_grad_norm: float = param(1.0, "gradients with a larger global norm are clipped to it", low=0.0)
 
     def transform(self, anneal_over: int | None = None) -> optax.GradientTransformation:
-        """The step size rises over ``warmup`` updates, and falls to zero over ``anneal_over`` if that is given."""
+        """Adam; the step size rises over ``warmup`` updates and falls to zero over ``anneal_over`` (None: it stays)."""
         rise = schedules.linear(0.0, 1.0, self.warmup)
         fall = schedules.linear(1.0, 0.0, anneal_over or 1) if anneal_over else lambda step: 1.0
         rate = lambda step: self.learning_rate * rise(step + 1) * fall(step)  # noqa: E731
@@ -53,7 +53,7 @@ class Adam(eqx.Module):
 
 
 class Passes(eqx.Module):
-    """How an iteration's batch is learned from: in minibatches, several times."""
+    """How often an iteration's batch is learned from, and in how many minibatches."""
 
     num_epochs: int = param(1, "passes over each iteration's completions", low=1)
     num_minibatches: int = param(1, "gradient steps per pass", low=1)
@@ -75,24 +75,28 @@ class LoRA(eqx.Module):
     lora_targets: str = param("all", "layers with adapters: query,key,value,out,gate,up,down or all")
 
     def trained(self, decoder: Decoder, key: Key) -> Any:
-        """What trains, None elsewhere: every weight, or fresh adapters. ``eqx.combine`` with `frozen` is the model."""
+        """The part that trains, None elsewhere: all weights, or new adapters. `eqx.combine` joins it with `frozen`."""
         if self.lora_rank:
             decoder = add_lora(decoder, self.lora_rank, self.lora_alpha, tuple(self.lora_targets.split(",")), key)
         return eqx.filter(decoder, trainable(decoder))
 
     def frozen(self, decoder: Decoder) -> Any:
-        """The rest of the model, None where it trains."""
+        """The rest of the model, None where `trained` has arrays."""
         if self.lora_rank:
             return scaled_layers(decoder, self.lora_rank, self.lora_alpha, tuple(self.lora_targets.split(",")))
         return eqx.filter(decoder, eqx.is_inexact_array, inverse=True)
 
 
 class Listener:
-    """Who wants to know the next update as a compiled program, once. All are equal: no program depends on it."""
+    """Where somebody may leave a function that gets the next update as a compiled program, once, to measure its memory.
+
+    It is a static field of algorithms. All listeners are equal, so that leaving a function compiles nothing again.
+    """
 
     tell: Callable[[Any], None] | None = None
 
     def take(self) -> Callable[[Any], None] | None:
+        """The function that was left, or None; after that there is none."""
         tell, self.tell = self.tell, None
         return tell
 
@@ -104,7 +108,10 @@ class Listener:
 
 
 class FineTuning(eqx.Module):
-    """A task, a starting model, and one part of it that trains. One call of ``step`` counts as one step."""
+    """The base of all language algorithms: a task, a starting model, and the part of it that trains.
+
+    ``steps`` counts iterations here, not environment steps.
+    """
 
     env: Task
     start: LanguageModel
@@ -127,25 +134,27 @@ class FineTuning(eqx.Module):
 
     @property
     def asks_a_person(self) -> bool:
-        """Whether somebody at the terminal judges, who can answer one agent at a time and needs the screen."""
+        """Whether a person judges at the terminal; they answer for one agent at a time and need the screen."""
         return False
 
     def init(self, key: Key) -> Any:
         """A `State`, or what an algorithm has in its place."""
-        return begin(self.lora.trained(self.start.decoder, key), self.transform(), key)
+        return initial_state(self.lora.trained(self.start.decoder, key), self.transform(), key)
 
     def policy(self, state: Any, greedy: bool = False) -> Any:
         """What training has made of the starting model (of a reward model: the judge)."""
         return self.model_with(state.params)
 
     def model_with(self, params: Any) -> LanguageModel:
-        """The starting model with ``params`` in the place of its trained part."""
+        """The starting model with ``params`` as its trained part."""
         return LanguageModel(eqx.combine(params, self.frozen()), self.start.tokenizer)
 
     def frozen(self) -> Any:
+        """The part of the model that does not train, None elsewhere."""
         return self.lora.frozen(self.start.decoder)
 
     def transform(self) -> optax.GradientTransformation:
+        """The optimiser with its schedule."""
         return self.optimiser.transform()
 
     def check_rows(self) -> None:
@@ -160,8 +169,8 @@ class FineTuning(eqx.Module):
 def update(method: Callable[..., tuple[Any, Metrics]]) -> Callable[..., tuple[Any, Metrics]]:
     """Compiles the update of an algorithm, ``(self, state, …) -> (state, metrics)``.
 
-    Where somebody listens (`Listener`), the compiled program is shown before it runs for the first time; the second use
-    finds it in the cache of compiled programs.
+    Where somebody listens (`Listener`), they are given the program before it runs for the first time. JAX does not know
+    of that compilation, but the second call finds it in the cache of compiled programs on disk.
     """
     compiled: Any = eqx.filter_jit(method)
 
@@ -177,7 +186,7 @@ def update(method: Callable[..., tuple[Any, Metrics]]) -> Callable[..., tuple[An
     return run
 
 
-def begin(params: Any, transform: optax.GradientTransformation, key: Key) -> State:
+def initial_state(params: Any, transform: optax.GradientTransformation, key: Key) -> State:
     return State(params, transform.init(params), key, jnp.int32(0))
 
 
@@ -189,7 +198,10 @@ def iteration_key(state: Any) -> Key:
 def gradient_step(
     loss: Callable[..., tuple[Array, Metrics]], transform: optax.GradientTransformation, state: Any, *arguments: Any
 ) -> tuple[Any, Metrics]:
-    """One iteration: one update by ``loss(params, *arguments) -> (loss, metrics)``; ``grad_norm`` joins the metrics."""
+    """One iteration of a single update with ``loss(params, *arguments) -> (loss, metrics)``; adds ``grad_norm``.
+
+    Returns the state with its iteration counted up, and the metrics.
+    """
     params, optimiser, metrics = _descend(loss, transform, state.params, state.optimiser, *arguments)
     return state._replace(params=params, optimiser=optimiser, iteration=state.iteration + 1), metrics
 
@@ -203,10 +215,10 @@ def gradient_steps(
     passes: Passes,
     group: int = 1,
 ) -> tuple[Any, Metrics]:
-    """One iteration of epochs of minibatches, each pass in a new order; metrics are means over all updates.
+    """One iteration of several epochs of minibatches, each in a new order; metrics are means over all updates.
 
-    The leaves of ``batch`` are ``[B, ...]``, of which ``group`` beside each other stay together;
-    ``loss(params, *minibatch) -> (loss, metrics)``.
+    The leaves of ``batch`` are ``[B, ...]``, of which ``group`` consecutive rows stay together;
+    ``loss(params, *minibatch) -> (loss, metrics)``. Returns the state with its iteration counted up, and the metrics.
     """
     count = len(jax.tree.leaves(batch)[0]) // group
 
@@ -231,13 +243,13 @@ def _descend(loss, transform, params, optimiser, *arguments) -> tuple[Any, optax
 
 
 def answers_of(row: Row) -> list[Text]:
-    """Every text of a row that stands behind a prompt; plain text is cut where a row ends, so it is none."""
+    """The texts of a row that must fit behind its prompt. Plain text is none: it is split where a row ends."""
     answers = [text for text in (row.completion, row.chosen, row.rejected, *(row.completions or ())) if text]
     return answers + ([row.text] if isinstance(row.text, tuple) else [])
 
 
 def check_prompt(model: LanguageModel, row: Row, chat: bool, more: int) -> None:
-    """Raises UsageError where ``more`` tokens have no place behind the row's prompt."""
+    """Raises UsageError where the model's context has no room for ``more`` tokens behind the row's prompt."""
     if row.prompt is None:
         raise UsageError(f"{row.source} has no prompt to complete; sft learns from such a file")
     prompt = row.prompt if isinstance(row.prompt, str) else list(row.prompt)

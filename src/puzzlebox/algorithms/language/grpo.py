@@ -1,14 +1,14 @@
 """GRPO: group relative policy optimisation (Shao et al. 2024, DeepSeekMath, arXiv 2402.03300).
 
-Idea: answer every prompt several times; what beats the average of its group becomes more likely. The group takes the
-place of a critic, so this is PPO's clipped loss with another advantage.
+Idea: answer every prompt several times; completions that beat the average of their group become likelier. The group
+replaces the critic, so this is PPO's clipped loss with another advantage.
 
-The papers after it are choices here. Dr. GRPO (Liu et al. 2025): ``--scale false --average fixed``. DAPO (Yu et al.
+Its successors are options here. Dr. GRPO (Liu et al. 2025): ``--scale false --average fixed``. DAPO (Yu et al.
 2025): ``--average token --clip-high 0.28 --drop-equal true``. GSPO (Zheng et al. 2025): ``--ratio sequence``
 with ``--clip-ratio 3e-4 --clip-high 4e-4``.
 
-Departures: DAPO fills the places of dropped groups by sampling again, here they only count nothing; by default there is
-no KL penalty (``kl_coef`` 0), as is now usual; with one it is the k3 estimate in the loss, as the paper writes it.
+Departures: DAPO samples again to replace dropped groups, here they only weigh nothing; by default there is no KL
+penalty (``kl_coef`` 0), as is now usual; with one it is the k3 estimate in the loss, as in the paper.
 """
 
 from __future__ import annotations
@@ -56,10 +56,13 @@ class GRPO(Grouped):
         self, state: State, trajectory: Trajectory, columns: tuple[int, int], key: Key
     ) -> tuple[State, Metrics]:
         """Epochs of minibatch gradient steps."""
+        # one advantage per completion, against those of its group
         reward = trajectory.reward.sum(axis=1)
         advantage = groups.group_advantages(reward, self.group_size, self.scale)
         equal = groups.zero_std(reward, self.group_size)
         mask = trajectory.mask & ~equal[:, None] if self.drop_equal else trajectory.mask
+
+        # the reference's log-probs are computed only for a KL penalty
         reference = trajectory.log_prob
         if self.kl_coef:
             reference = self.score(self.start.decoder, trajectory, columns)[0]
@@ -78,6 +81,7 @@ class GRPO(Grouped):
     def _loss(self, decoder, columns, trajectory: Trajectory, advantage, reference) -> tuple[Array, Metrics]:
         log_prob, entropy = self.score(decoder, trajectory, columns)
         old_log_prob, mask = trajectory.log_prob, trajectory.mask
+        # what is clipped: each token's ratio, or the geometric mean of the sequence's
         new, old = log_prob, old_log_prob
         if self.ratio == "sequence":
             new, old = groups.sequence_log_ratio(log_prob, old_log_prob, mask), jnp.zeros_like(old_log_prob)

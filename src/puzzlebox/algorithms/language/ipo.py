@@ -1,11 +1,10 @@
 """IPO: identity preference optimisation (Azar et al. 2023, "A general theoretical paradigm", arXiv 2310.12036).
 
-Idea: DPO drives the gap between chosen and rejected to infinity where the preferences are certain, and then β holds
-nothing. IPO asks for a gap of a fixed size, 1/(2β), with a squared loss. It is DPO with another loss function.
+Idea: where preferences are deterministic, DPO drives the gap between chosen and rejected to infinity, whatever β is.
+IPO pulls the gap to a fixed size, 1/(2β), with a squared loss. It is DPO with another loss function.
 
 Two conventions are in use. ``--average false`` is the paper's: log-ratios of whole completions. ``--average true``
-takes their mean per token, as TRL does, so long completions are asked for a larger total gap; the same β then asks for
-length times as much.
+takes their mean per token, as TRL does: the gap of the sums is then to be length times as large, for the same β.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """KTO: Kahneman-Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306).
 
-Idea: people seldom compare two answers, but they do say good or bad of one. A good completion shall gain on the
-reference by more than z, a bad one by less, with a value that flattens on both sides as people's sense of gains and
-losses does. z is what an arbitrary completion gains: the divergence KL(π ‖ π_ref), estimated from completions put
-behind another row's prompt.
+Idea: people seldom compare two answers, but they do call one good or bad. Relative to the reference, a good completion
+is to become likelier by more than z, a bad one by less, with a value function that saturates on both sides, as people's
+sense of gains and losses does (prospect theory). z is the log-ratio of an arbitrary completion: the divergence KL(π ‖
+π_ref), estimated from completions behind another row's prompt.
 
-Departures: the other prompt is that of the next row of the batch (the paper: some other one). Rows that bring no
-verdict of their own, such as a file of preferences, give one good and one bad completion each.
+Departures: every completion is paired with the prompt of the row before it (the paper: any other one). Rows without
+labels of their own, such as those of a file of preferences, give one good and one bad completion each.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class KTO(JudgedData):
         return state, metrics
 
     def labels(self) -> list[Label]:
-        """What is learned from; found once. Raises PuzzleboxError where all is wanted, or nothing."""
+        """All labelled completions; found once. Raises PuzzleboxError where all of them are wanted, or none."""
         settings = (self.num_prompts, self.num_samples, self.temperature)
         found = self.memory.get(settings, lambda: find_labels(self.env, self.start, "train", *settings))
         if len({label.wanted for label in found}) == 1:

@@ -1,10 +1,10 @@
 """Online DPO (Guo et al. 2024, "Direct language model alignment from online AI feedback", arXiv 2402.04792).
 
-Idea: DPO's pairs come from the starting model and grow stale as the policy moves away from it. Here the policy answers
-each prompt twice in every iteration, a judge says which answer is better, and DPO's loss learns from that pair.
+Idea: DPO's pairs come from the starting model and go stale as the policy moves away from it. Here, in every iteration,
+the policy answers each prompt twice, a judge says which answer is better, and DPO's loss is taken on that pair.
 
 The judge is the task's verifier, a reward model (``--reward-model RUN``), or you (``--human true``: the two answers are
-shown in the terminal, you press a, b, or = for a tie). A tie teaches nothing, so equal answers are not asked about.
+shown in the terminal, you press a, b, or = for a tie). A tie teaches nothing, so you are not asked about equal answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from puzzlebox.acting.ask import ask_person
 from puzzlebox.acting.completions import rewards_of, with_rewards, writing_metrics
 from puzzlebox.acting.pairs import check_source
 from puzzlebox.algorithms.language.fine_tuning import Adam, State, iteration_key, update
-from puzzlebox.algorithms.language.preferences import improve
+from puzzlebox.algorithms.language.preferences import pair_step
 from puzzlebox.algorithms.language.writing import Rewarded
 from puzzlebox.data.language_model import Prompt
 from puzzlebox.data.preferences import Answers, longest_answer
@@ -64,34 +64,34 @@ class OnlineDPO(Rewarded):
         written = self.write(self.policy(state), prompts, generate_key)
         scores = self._scores(examples, prompts, written.texts)
         trajectory = with_rewards(written.trajectory, scores)
-        rows, told_apart = ranked(trajectory, np.asarray(scores))
+        rows, told_apart = rank_answers(trajectory, np.asarray(scores))
         state, learning = self._improve(state, rows, told_apart, longest_answer(rows))
         return state, writing_metrics(trajectory) | learning | {"frac_ties": 1.0 - told_apart.mean()}
 
     def _scores(self, examples: Sequence[Example], prompts: Sequence[Prompt], texts: Sequence[str]) -> Sequence[float]:
-        """What the judge gives each of the two completions of every prompt."""
+        """The judge's score of each completion, ``[2 B]``, the two of a prompt beside each other."""
         if self.human:
             pairs = list(zip(prompts, texts[0::2], texts[1::2], strict=True))
-            asked = [ask_person(*pair, f"{number}/{len(pairs)}") for number, pair in enumerate(pairs, 1)]
-            return [score for scores in asked for score in scores]
+            verdicts = [ask_person(*pair, f"{number}/{len(pairs)}") for number, pair in enumerate(pairs, 1)]
+            return [score for verdict in verdicts for score in verdict]
         return rewards_of(self.env, examples, texts, 2)
 
     @update
     def _improve(self, state: State, rows: Answers, told_apart: Array, count: int) -> tuple[State, Metrics]:
         loss, iteration, figures = partial(dpo_loss, beta=self.beta), state.iteration, []
         for _ in range(self.num_epochs):
-            state, metrics = improve(self, loss, state, self.start.decoder, rows, count, told_apart)
+            state, metrics = pair_step(self, loss, state, self.start.decoder, rows, count, told_apart)
             figures.append(metrics)
         return state._replace(iteration=iteration + 1), jax.tree.map(lambda *x: jnp.mean(jnp.stack(x)), *figures)
 
 
-def ranked(trajectory: Trajectory, scores: np.ndarray) -> tuple[Answers, Array]:
-    """Rows ``[2 B, T]``, the better completion of every prompt first, then the others; and which are told apart.
+def rank_answers(trajectory: Trajectory, scores: np.ndarray) -> tuple[Answers, Array]:
+    """Rows ``[2 B, T]``: the better completion of every prompt, then the worse ones; and bool ``[B]``, False for ties.
 
-    ``scores`` ``[2 B]``, the two of a prompt beside each other, as in the trajectory.
+    ``scores [2 B]``: the two of a prompt beside each other, as in the trajectory.
     """
     first, second = scores[0::2], scores[1::2]
     chosen = 2 * np.arange(len(first)) + (second > first)
-    order = np.concatenate([chosen, chosen ^ 1])
+    order = np.concatenate([chosen, chosen ^ 1])  # ^ 1: the other one of the two
     rows = Answers(trajectory.observation[order], trajectory.action[order], trajectory.mask[order])
     return rows, jnp.asarray(first != second)

@@ -1,10 +1,10 @@
 """PPO for language models: RLHF's third phase (Ziegler et al. 2019; Ouyang et al. 2022, arXiv 2203.02155).
 
 Idea: the PPO of `algorithms.deep.ppo` with a text as the episode and a token as the action. What is new is the reward:
-the verdict on the whole text comes with its last token, and every token pays for leaving the starting model.
+that of the whole text comes with its last token, and every token pays for its divergence from the starting model.
 
-Departures: the value function is a full second model that begins as the starting model, not as the reward model; a
-completion that was cut off is judged as it stands and nothing is bootstrapped (``missing_eos_penalty`` can fine it).
+Departures: the value function is a full second model, initialised from the starting model, not from the reward model; a
+completion that was cut off is judged as it is, and nothing is bootstrapped (``missing_eos_penalty`` can penalise it).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.acting.completions import writing_metrics
-from puzzlebox.algorithms.language.fine_tuning import Adam, Passes, begin, gradient_steps, iteration_key, update
+from puzzlebox.algorithms.language.fine_tuning import Adam, Passes, gradient_steps, initial_state, iteration_key, update
 from puzzlebox.algorithms.language.writing import Rewarded
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.fields import param, part
@@ -32,7 +32,7 @@ from puzzlebox.types import Array, Key, Metrics, Trajectory
 
 
 class Networks(NamedTuple):
-    """The policy and its value function, or the parts of them that train."""
+    """The policy and its value function, or those parts of them that train (or do not)."""
 
     actor: Decoder
     critic: Scorer
@@ -68,8 +68,8 @@ class PPO(Rewarded):
         actor_key, critic_key = jax.random.split(key)
         decoder = self.start.decoder
         critic = Scorer(self.lora.trained(decoder, critic_key), zero_head(decoder))
-        begun = begin(Networks(self.lora.trained(decoder, actor_key), critic), self.transform(), key)
-        return State(*begun, jnp.float32(self.kl_coef))
+        state = initial_state(Networks(self.lora.trained(decoder, actor_key), critic), self.transform(), key)
+        return State(*state, jnp.float32(self.kl_coef))
 
     def step(self, state: State) -> tuple[State, Metrics]:
         prompts_key, generate_key, epochs_key = jax.random.split(iteration_key(state), 3)
@@ -86,12 +86,15 @@ class PPO(Rewarded):
     @update
     def _improve(self, state: State, trajectory: Trajectory, key: Key) -> tuple[State, Metrics]:
         """Rewards less their price, advantages, then epochs of minibatch gradient steps."""
+        # rewards less the KL penalty, and advantages; both stay fixed over the epochs
         frozen = self.frozen()
         reference = self.score(self.start.decoder, trajectory)[0]
         reward = shaped_reward(trajectory, reference, state.kl_coef, self.missing_eos_penalty)
         value = eqx.combine(state.params.critic, frozen.critic)(trajectory.observation)
         ended = trajectory.terminated | trajectory.truncated
         advantage = token_gae(reward, value, ended, trajectory.mask, self.discount, self.gae_lambda)
+
+        # improve
         state, metrics = gradient_steps(
             lambda params, *minibatch: self._loss(eqx.combine(params, frozen), *minibatch),
             self.transform(),
@@ -100,6 +103,7 @@ class PPO(Rewarded):
             key,
             self.passes,
         )
+
         # steer β towards the divergence that was asked for
         drift = jnp.where(trajectory.mask, kl.k1(trajectory.log_prob, reference), 0.0).sum(axis=1).mean()
         metrics |= {"kl": drift, "kl_coef": state.kl_coef}

@@ -1,7 +1,7 @@
 """Algorithms that learn from judged completions: those of a file, or those that the starting model writes once.
 
-Also the objective that DPO, IPO, SPIN and Online DPO share: what the chosen completion gains on the reference, against
-what the rejected one gains.
+Also the objective that DPO, IPO, SPIN and Online DPO share: a loss on the gap between two log-ratios, log π/π_ref of
+the chosen completion and of the rejected one.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class JudgedData(FineTuning):
         return self.memory.get(settings, lambda: find_pairs(self.env, self.start, *settings))
 
     def batch(self, items: list[Any], state: Any) -> list[Any]:
-        """Those of ``items`` that this iteration learns from."""
+        """The ``batch_size`` of the ``items`` that this iteration learns from."""
         chosen = batch_indices(len(items), self.batch_size, int(state.iteration), host_seed(state.key))
         return [items[i] for i in chosen]
 
 
 class PairwisePreferences(JudgedData):
-    """One gradient step on a batch of pairs. What differs between the algorithms is the loss of a pair's gap."""
+    """One gradient step on a batch of pairs; the algorithms differ in `pair_loss`."""
 
     beta: float = param(0.1, "β, how strongly the reference holds the policy", low=1e-6)
     num_samples: int = param(8, "completions of each problem by the starting model", low=2)
@@ -71,7 +71,7 @@ class PairwisePreferences(JudgedData):
 
     @update
     def _improve(self, state: State, rows: Answers, count: int) -> tuple[State, Metrics]:
-        return improve(self, self.pair_loss, state, self.start.decoder, rows, count, per_token=self.per_token)
+        return pair_step(self, self.pair_loss, state, self.start.decoder, rows, count, per_token=self.per_token)
 
     @property
     def per_token(self) -> bool:
@@ -83,7 +83,7 @@ class PairwisePreferences(JudgedData):
         """The loss of every pair ``[B]``, from log π/π_ref of its chosen and its rejected completion ``[B]``, nats."""
 
 
-def improve(
+def pair_step(
     algorithm: Any,
     loss: PairLoss,
     state: Any,
@@ -95,9 +95,9 @@ def improve(
 ) -> tuple[Any, Metrics]:
     """One gradient step on the mean of ``loss`` over pairs: rows ``[2 B, T]``, chosen ones first.
 
-    ``algorithm`` gives β, the optimiser and what is frozen; ``reference`` is the model on which a completion gains.
-    ``count``: tokens of the longest completion (see `score`). Pairs where ``counts [B]`` is False teach nothing. With
-    ``per_token`` a log-ratio is the mean over the completion's tokens, otherwise their sum.
+    ``algorithm`` has β, the optimiser and the frozen part; ``reference`` is the model of log π_ref. ``count``: tokens
+    of the longest completion (see `score`). Pairs where ``counts [B]`` is False teach nothing. With ``per_token`` a
+    log-ratio is the mean over the completion's tokens, otherwise the sum. Returns the new state and metrics.
     """
     reference_log_prob = log_probs(reference, rows, count)
     length = jnp.maximum(rows.mask.sum(axis=1), 1)
@@ -115,7 +115,7 @@ def improve(
 
 
 def log_probs(decoder: Decoder, rows: Answers, count: int) -> Array:
-    """log π(completion | prompt) of every row, ``[B]``; ``count`` as in `score`."""
+    """log π(completion | prompt) of every row, in nats, ``[B]``; ``count`` as in `score`."""
     observation, action, mask = (jnp.asarray(x) for x in rows)
     return score(decoder, observation, action, mask, count)[0].sum(axis=1)
 

@@ -1,10 +1,11 @@
 """ReMax: REINFORCE whose baseline is the greedy answer (Li et al. 2023, arXiv 2310.10505).
 
-Idea: a completion is worth what it earns more than the completion that always takes the likeliest token. That number
-does not depend on what was sampled, so the gradient stays right, and no value function is needed.
+Idea: a completion's advantage is its reward minus that of the greedy completion, which always takes the likeliest
+token. That baseline does not depend on what was sampled, so the gradient stays unbiased, and no value function is
+needed.
 
 Departures: one gradient step per iteration, so that every step is on-policy. With ``kl_coef`` a token pays for its own
-divergence from the starting model and for what comes after it (k1, as returns to go); the baseline leaves this out.
+divergence from the starting model and for that of the tokens after it (k1, as reward to go); the baseline has none.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class ReMax(Rewarded):
     @update
     def _improve(self, state: State, trajectory: Trajectory, baseline: Array) -> tuple[State, Metrics]:
         """One gradient step."""
+        # the KL penalty from each token on
         mask = trajectory.mask
         reference = self.score(self.start.decoder, trajectory)[0]
         drift = jnp.where(mask, kl.k1(trajectory.log_prob, reference), 0.0)

@@ -1,10 +1,10 @@
 """A reward model from comparisons: step two of RLHF (Ouyang et al. 2022, arXiv 2203.02155).
 
-Idea: people rank answers more reliably than they grade them. A score is learned such that the better of two answers
-has the higher one: P(A beats B) = σ(s_A − s_B), Bradley and Terry 1952. A ranking of more than two gives all its pairs.
+Idea: people rank answers more reliably than they grade them. So a score is learned that is higher for the better of two
+answers: P(A beats B) = σ(s_A − s_B), Bradley and Terry 1952. A ranking of more than two gives all its pairs.
 
-The score is a linear function of what the language model thinks after the last token. A task with a verifier makes its
-own comparisons: completions that the starting model samples, and the demonstration, ranked by the verifier.
+The score is a linear function of the language model's hidden state after the last token. A task with a verifier makes
+its own comparisons: completions that the starting model samples, and the demonstration, ranked by the verifier.
 
 Departure: the pairs of one ranking are not kept in one batch.
 """
@@ -15,7 +15,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from puzzlebox.acting.judge import Judge, final_scores
-from puzzlebox.algorithms.language.fine_tuning import Adam, State, begin, gradient_step, update
+from puzzlebox.algorithms.language.fine_tuning import Adam, State, gradient_step, initial_state, update
 from puzzlebox.algorithms.language.preferences import JudgedData
 from puzzlebox.data.preferences import Answers, pair_rows
 from puzzlebox.fields import param, part
@@ -33,7 +33,7 @@ class RewardModel(JudgedData):
 
     def init(self, key: Key) -> State:
         decoder = self.start.decoder
-        return begin(Scorer(self.lora.trained(decoder, key), zero_head(decoder)), self.transform(), key)
+        return initial_state(Scorer(self.lora.trained(decoder, key), zero_head(decoder)), self.transform(), key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         batch = self.batch(self.pairs(demonstrations=True), state)

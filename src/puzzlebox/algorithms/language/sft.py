@@ -1,10 +1,11 @@
 """SFT: supervised fine-tuning, and pre-training on texts without prompts.
 
-Idea: make the demonstrations likely, token by token; of each demonstration only the completion counts. In the words of
-this package: behaviour cloning of sentences. Source: Ouyang et al. 2022 (InstructGPT), arXiv 2203.02155, step 1.
+Idea: maximise the likelihood of demonstrations, token by token; of each demonstration only the completion counts. In
+the terms of reinforcement learning: behaviour cloning. Source: Ouyang et al. 2022 (InstructGPT), arXiv 2203.02155, step
+1.
 
-Departures: several demonstrations share a row without seeing each other (packing), so little work goes into padding. A
-text without prompt that is longer than a row goes on in further rows; texts never run into each other.
+Departures: several demonstrations share a row without seeing each other (packing), so little work is wasted on padding.
+A text without prompt that is longer than a row continues in further rows; no text attends to another.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ class SFT(FineTuning):
         return self.optimiser.transform(anneal_over=self.steps if self.anneal else None)
 
     def rows(self) -> Rows:
-        """Everything that is learned; made once."""
+        """All demonstrations as rows; made once."""
         tokenizer, context = self.start.tokenizer, self.start.decoder.config.context
-        task: Any = self.env  # a frozen record, so it can be remembered by
+        task: Any = self.env  # hashable, so that `demonstrations` can cache by it
         return demonstrations(
             task, tokenizer, context, self.num_examples, self.length, self.packing, self.completion_only
         )

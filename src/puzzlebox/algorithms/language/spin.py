@@ -1,12 +1,13 @@
 """SPIN: self-play fine-tuning (Chen et al. 2024, arXiv 2401.01335).
 
-Idea: the model plays against its former self. The opponent, the iterate before, answers a prompt; the player learns to
-tell the demonstration from that answer, which makes it write more like the demonstration; then the player becomes the
-opponent. The loss is DPO's: chosen is the demonstration, rejected the opponent's sample, the opponent the reference.
-It ends where samples and demonstrations can no longer be told apart, and needs nothing but demonstrations.
+Idea: the model plays against its former self. The opponent, the previous iterate, answers a prompt; the player learns
+to distinguish the demonstration from that answer, which makes it write more like the demonstration; then the player
+becomes the opponent. The loss is DPO's: chosen is the demonstration, rejected the opponent's sample, the opponent the
+reference. It has converged when samples and demonstrations can no longer be distinguished, and needs demonstrations
+only.
 
 Departures: samples are drawn for each gradient step, not all before an iteration; the paper's first iterations train
-two epochs each, here every one takes ``iteration_length`` steps. Adam starts afresh with every opponent.
+for two epochs each, here every iteration takes ``iteration_length`` steps. Adam is reset with every opponent.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from puzzlebox.algorithms.language.fine_tuning import Adam, iteration_key, update
-from puzzlebox.algorithms.language.preferences import improve
+from puzzlebox.algorithms.language.preferences import pair_step
 from puzzlebox.algorithms.language.writing import Writing
 from puzzlebox.data.preferences import Answers, Pair, longest_answer, pair_rows
 from puzzlebox.errors import UsageError
@@ -30,7 +31,7 @@ from puzzlebox.types import Array, Key, Metrics
 
 
 class State(NamedTuple):
-    """As in `fine_tuning`; ``opponent`` is the iterate before, the part of it that trains."""
+    """As in `fine_tuning`; ``opponent`` is the trained part of the previous iterate."""
 
     params: Any
     optimiser: optax.OptState
@@ -61,14 +62,19 @@ class SPIN(Writing):
         return State(begun.params, begun.optimiser, key, begun.iteration, jax.tree.map(jnp.copy, begun.params))
 
     def step(self, state: State) -> tuple[State, Metrics]:
+        # a new opponent
         if int(state.iteration) and int(state.iteration) % self.iteration_length == 0:
             state = state._replace(opponent=state.params, optimiser=self.transform().init(state.params))
+
+        # it answers prompts, whose demonstrations are preferred to its answers
         prompts_key, generate_key = jax.random.split(iteration_key(state))
         opponent = self.model_with(state.opponent)
         examples, prompts = self.draw_prompts(self.batch_size, prompts_key)
         written = self.write(opponent, prompts, generate_key)
         shown = [opponent.encode_answered(p, e.completion) for p, e in zip(prompts, examples, strict=True)]
         pairs = [Pair(*demonstration, ids) for demonstration, ids in zip(shown, written.ids, strict=True)]
+
+        # improve
         rows = pair_rows(pairs, self.start)
         state, metrics = self._improve(state, rows, longest_answer(rows))
         same = sum(pair.chosen == pair.rejected for pair in pairs) / len(pairs)
@@ -77,4 +83,4 @@ class SPIN(Writing):
     @update
     def _improve(self, state: State, rows: Answers, count: int) -> tuple[State, Metrics]:
         reference = eqx.combine(state.opponent, self.frozen())
-        return improve(self, partial(dpo_loss, beta=self.beta), state, reference, rows, count)
+        return pair_step(self, partial(dpo_loss, beta=self.beta), state, reference, rows, count)

@@ -1,11 +1,11 @@
 """STaR: the self-taught reasoner (Zelikman et al. 2022, arXiv 2203.14465).
 
-Idea: let the model try many problems, keep the attempts whose answer is right, and fine-tune on them; what it can do
-then, it does in the next round. Every round trains the starting model anew, so that nothing is learned over and over.
+Idea: let the model try many problems, keep the attempts whose answer is right, fine-tune on them, and repeat with the
+better model. Every round fine-tunes the starting model, not the previous round's, so as not to overfit.
 
 Departures: attempts that were cut off are not kept, or the model would forget how to stop. Where the task has levels,
 ``next_level`` adds the next harder one as soon as the newest is solved well enough; problems of all levels so far are
-tried and learned.
+tried and learned from.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.fields import param, part
 from puzzlebox.types import Array, Example, Key, Metrics
 
-AT_ONCE = 128  # attempts
+AT_ONCE = 128  # attempts per batch of generation
 
 
 class State(NamedTuple):
-    """``params`` is what trains, as the last round left it; ``level`` counts the levels that were added."""
+    """``params`` is the trained part after the last round; ``level`` counts the levels that were added."""
 
     params: Any
     key: Key
@@ -42,6 +42,8 @@ class State(NamedTuple):
 
 
 class Attempts(Sampling):
+    """Sampling that may also be greedy, as in the paper."""
+
     temperature: float = param(1.0, "of sampling; 0 takes the likeliest token", low=0.0)
 
 
@@ -97,7 +99,7 @@ class STaR(Writing):
         return state, {name: jnp.float32(value) for name, value in metrics.items()}
 
     def _levels(self, added: int | None) -> list[Any]:
-        """The task at its own level and at the ``added`` harder ones (None: all there are)."""
+        """The task at its own level and at the next ``added`` harder ones (None: at all harder ones)."""
         env: Any = self.env  # one with levels is a dataclass with the field ``level``
         if not self.next_level:
             return [env]
@@ -108,7 +110,7 @@ class STaR(Writing):
     def _attempt(
         self, state: State, env: Any, count: int, key: Key
     ) -> tuple[list[EncodedText], list[EncodedText], float]:
-        """What came out right of ``count`` problems, what only with a hint, and the share of the former."""
+        """The right attempts at ``count`` problems, those right only with a hint, and the share of the former."""
         problems_key, attempts_key, hints_key = jax.random.split(key, 3)
         examples = draw_examples(env, count, problems_key)
         texts = self._try(state, env, examples, [example.prompt for example in examples], attempts_key)
@@ -123,7 +125,11 @@ class STaR(Writing):
     def _try(
         self, state: State, env: Any, examples: list[Example], prompts: list[Prompt], key: Key
     ) -> list[EncodedText | None]:
-        """An attempt per example at ``prompts``: what is right stands behind the example's own prompt, else None."""
+        """One attempt per example at ``prompts``: None where it is wrong, else the answer behind the example's own
+        prompt.
+
+        ``prompts`` may hold hints; what is learned does not.
+        """
         model, texts = self.policy(state), []
         for first in range(0, len(examples), AT_ONCE):
             some = prompts[first : first + AT_ONCE]
@@ -144,10 +150,11 @@ class STaR(Writing):
         return texts
 
     def _learner(self) -> SFT:
+        """The fine-tuning of a round."""
         return SFT(self.env, self.start, anneal=False, optimiser=self.optimiser, lora=self.lora)
 
     def _fine_tune(self, state: State, texts: list[EncodedText], updates: int) -> tuple[Any, float]:
-        """What trains after ``updates`` gradient steps from the starting model, and the mean loss of the last tenth."""
+        """The trained part after ``updates`` steps from the starting model, and the mean loss of the last tenth."""
         longest = max(len(text.tokens) for text in texts) - 1
         rows = pack(texts, bucket(max(longest, 64)), self.start.tokenizer.pad_id)
         seed = host_seed(iteration_key(state))

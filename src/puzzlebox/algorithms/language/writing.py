@@ -1,6 +1,6 @@
 """Algorithms that learn from what they write: the policy answers prompts, a verifier or a reward model judges.
 
-One part of it is in every such step: draw problems, let the model answer them, reward the answers (`collect`).
+Their steps all begin in the same way: draw problems, let the model answer them, reward the answers (`collect`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sampling(eqx.Module):
 
 
 class Writing(FineTuning):
-    """What every model that writes while it learns needs: prompts, and ``group`` completions of each."""
+    """The base of algorithms that write while they learn: prompts, and ``group`` completions of each."""
 
     sampling: Sampling = part(Sampling)
 
@@ -38,21 +38,26 @@ class Writing(FineTuning):
 
     @property
     def max_tokens(self) -> int:
+        """The longest completion, in tokens."""
         return self.sampling.max_tokens or self.env.max_tokens
 
     def draw_prompts(self, count: int, key: Key) -> tuple[list[Example], list[Prompt]]:
-        """Problems, and how this model is asked for each."""
+        """``count`` problems, and the prompt of each in the form that this model expects."""
         examples = draw_examples(self.env, count, key)
         return examples, [self.start.format_prompt(example.prompt, self.env.chat) for example in examples]
 
     def write(self, model: LanguageModel, prompts: Sequence[Prompt], key: Key, greedy: bool = False) -> Completions:
+        """``group`` completions of every prompt by the model."""
         sampling = generate.Sampling(0.0 if greedy else self.sampling.temperature)
         return complete(model, prompts, key, max_tokens=self.max_tokens, sampling=sampling, group=self.group)
 
     def score(
         self, decoder: Decoder, trajectory: Trajectory, columns: tuple[int, int] | None = None
     ) -> tuple[Array, Array]:
-        """log π of every action and the entropy there, ``[B, T]``; by ``columns`` (`widths`) prompts are read once."""
+        """log π of every action and the entropy there, in nats, ``[B, T]``.
+
+        With ``columns``, the `widths` of the whole trajectory, a group's prompt is read only once (`score_groups`).
+        """
         rows = trajectory.observation, trajectory.action, trajectory.mask
         if columns is None:
             return score(decoder, *rows, self.max_tokens, self.sampling.temperature)
@@ -74,7 +79,7 @@ class Writing(FineTuning):
 
 
 class Rewarded(Writing):
-    """``num_prompts`` problems per iteration, and a reward for each of their completions: of the task or of a model."""
+    """``num_prompts`` problems per iteration; their completions are rewarded by the task or by a reward model."""
 
     reward_model: str = param("", "run directory of a reward model that judges instead of the task")
     num_prompts: int = param(64, "prompts per iteration, one completion each", low=1)
@@ -91,7 +96,7 @@ class Rewarded(Writing):
 
 
 class Grouped(Rewarded):
-    """Several completions of every prompt, which are held against each other."""
+    """Several completions of every prompt, which are compared with each other."""
 
     num_prompts: int = param(16, "prompts per iteration", low=1)
     group_size: int = param(8, "completions of each prompt", low=2)

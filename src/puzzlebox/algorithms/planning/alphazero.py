@@ -1,13 +1,14 @@
 """AlphaZero: a network and a tree search that teach each other by self-play (Silver et al. 2017, 2018).
 
 Idea: the search, guided by the network, plays better than the network alone. So the network learns to predict what the
-search chose (policy) and who won (value), and makes the next search better. No human games, no rules of thumb.
+search chose (policy) and who won (value), and thereby improves the next search. It needs no human games and no
+knowledge of the game but its rules.
 
-Departures: Gumbel search by default (Danihelka et al. 2022), which improves a policy with few simulations, PUCT as a
-choice. A replay of the last positions in the place of stored games; a position is learned from at once for its policy,
-and for its value as soon as its game is over. The network that plays is a moving average of the one that learns, and
-there is no gate that it must pass. Games may begin with random moves, so that more than the best lines are learned.
-Decoupled weight decay (AdamW).
+Departures: Gumbel search by default (Danihelka et al. 2022), which improves a policy with few simulations; PUCT is an
+option. A replay of recent positions instead of stored games: a position teaches its policy at once, and its value as
+soon as its game is over. The network that plays is a moving average of the one that learns, and is not tested against
+its predecessor. Games may open with random moves, so that more than the best lines are learned. Decoupled weight decay
+(AdamW).
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class AlphaZero(eqx.Module):
         return self.num_envs * self.num_steps
 
     def init(self, key: Key) -> State:
-        return learner.begin(self, self._play, key)
+        return learner.initial_state(self, self._play, key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         return learner.play_and_learn(self, self._play, state)
@@ -93,9 +94,9 @@ class AlphaZero(eqx.Module):
     def search(
         self, state: State, game_states: Any, positions: Position, key: Key, num_simulations: int
     ) -> SearchResult:
-        """The best move of one agent in ``B`` positions, as it plays when it is not learning: without noise.
+        """The best moves in ``B`` positions, as one agent plays when it is not learning: without noise.
 
-        The same position, the same move: ``key`` is not used.
+        Leaves of ``game_states`` and ``positions`` are ``[B, ...]``. Deterministic: ``key`` is not used.
         """
         key = jax.random.key(0)
         root, model = search.known_rules(self.env, state.average, game_states, positions)
@@ -114,7 +115,7 @@ class AlphaZero(eqx.Module):
         )
 
     def _play(self, net: BoardNetwork, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
-        """Self-play, the moves found by search."""
+        """Self-play with moves found by search."""
 
         def choose(states: Any, positions: Position, length: Array, key: Key) -> SearchResult:
             search_key, draw_key = jax.random.split(key)
@@ -139,7 +140,8 @@ class AlphaZero(eqx.Module):
                 considered=self.num_considered,
                 value_scale=self.value_scale,
             )
+            # the first moves of a game are drawn from the improved policy, for variety
             drawn = jax.random.categorical(draw_key, jnp.log(found.weights))
             return found._replace(action=jnp.where(draws, drawn, found.action).astype(jnp.int32))
 
-        return learner.play_on(self, choose, worlds, key)
+        return learner.play_moves(self, choose, worlds, key)

@@ -1,12 +1,12 @@
-"""Cloning: a network learns a teacher's moves, and who won its games (Silver et al. 2016, AlphaGo's first step).
+"""Behaviour cloning, the first step of AlphaGo (Silver et al. 2016): learn a teacher's moves, and who won its games.
 
-Idea: before it ever played itself, AlphaGo learned to predict the moves of thirty million human positions, and was
-strong by that alone. The teacher here is plain tree search with random games, which plays against itself: its games
-are ours to generate. The network learns which share of its visits the teacher gave to every move, and how the game
-ended. ``alphazero --start RUN`` goes on from there by itself.
+Idea: before AlphaGo ever played against itself, it learned to predict human moves in thirty million positions, and was
+strong by that alone. The teacher here is plain tree search with random playouts, which plays against itself, so we can
+generate its games. The network learns the share of visits that the teacher gave to every move, and how the game ended.
+``alphazero --start RUN`` continues from there by self-play.
 
-Departures: games of a searching teacher in the place of a library of human ones; shares of visits instead of the one
-move played, from which a position says more; policy and value are one network, learned together, which is AlphaZero's.
+Departures: games of a searching teacher instead of a library of human ones; shares of visits instead of the one move
+played, which carry more information per position; policy and value are one network, AlphaZero's, learned together.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Clone(eqx.Module):
         return self.num_envs * self.num_steps
 
     def init(self, key: Key) -> State:
-        return learner.begin(self, self._play, key)
+        return learner.initial_state(self, self._play, key)
 
     def step(self, state: State) -> tuple[State, Metrics]:
         return learner.play_and_learn(self, self._play, state)
@@ -88,7 +88,10 @@ class Clone(eqx.Module):
         return gumbel(root, model, jax.random.key(0), num_simulations, noise=0.0)
 
     def teach(self, states: Any, positions: Position, length: Array, key: Key) -> SearchResult:
-        """What the teacher finds in ``B`` positions; ``weights`` are the shares of its visits."""
+        """What the teacher finds in ``B`` positions; ``weights`` are the shares of its visits.
+
+        It plays the most visited move; the mean outcome, which lies in [−1, 1], only breaks ties of whole visits.
+        """
         visits, outcome = uct(self.env, states, positions, key, self.teacher_simulations)
         weights = visits / visits.sum(axis=-1, keepdims=True)
         action = jnp.argmax(jnp.where(positions.legal, visits + 0.25 * outcome, -jnp.inf), axis=-1)
@@ -96,4 +99,4 @@ class Clone(eqx.Module):
 
     def _play(self, net: BoardNetwork, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
         """The teacher plays against itself; the network only watches."""
-        return learner.play_on(self, self.teach, worlds, key)
+        return learner.play_moves(self, self.teach, worlds, key)

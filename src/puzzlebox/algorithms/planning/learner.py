@@ -1,6 +1,7 @@
-"""What AlphaZero and cloning share: moves are remembered, a board network learns them, its moving average plays.
+"""What AlphaZero and cloning share: moves go into a replay, a board network learns from it, its moving average plays.
 
-The two differ in who chooses the moves. Settings are read from the algorithm's fields, which are named alike.
+The two differ in who chooses the moves. Settings are read from ``agent``, the algorithm, whose fields have the same
+names in both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import optax
 
 from puzzlebox.acting import search
 from puzzlebox.acting.self_play import Games, SearchRecord, outcome, self_play, start
-from puzzlebox.algorithms.planning.turned import turn
+from puzzlebox.algorithms.planning.symmetry import random_symmetry
 from puzzlebox.data import replay
 from puzzlebox.data.replay import Replay
 from puzzlebox.errors import UsageError
@@ -48,7 +49,7 @@ Play = Callable[[BoardNetwork, Games, Key], tuple[Games, Remembered, Metrics]]
 
 
 def check(name: str, agent: Any) -> None:
-    """Raises UsageError for a world that is no game of two, a board that the network cannot read, a small replay."""
+    """Raises UsageError for a world that is no game, a board that the network cannot read, and too small a replay."""
     if not isinstance(agent.env, Game):
         raise UsageError(f"{name} plays games with known rules, such as tic_tac_toe; this world is none")
     if agent.network == "conv":
@@ -57,11 +58,11 @@ def check(name: str, agent: Any) -> None:
         raise UsageError(f"capacity is {agent.capacity}; it must hold one iteration of {agent.iteration_steps} moves")
 
 
-def begin(agent: Any, play: Play, key: Key) -> State:
-    """The state before training, with a replay for the moves that ``play`` makes."""
+def initial_state(agent: Any, play: Play, key: Key) -> State:
+    """The state before training, with an empty replay for moves like those that ``play`` makes."""
     net_key, worlds_key, key = jax.random.split(key, 3)
     iterations = agent.capacity // agent.iteration_steps
-    remember = iterations * agent.num_steps + 1  # games that end within the replay's memory, at most one per move
+    remember = iterations * agent.num_steps + 1  # the most games of a board that the replay can hold: one per move
     worlds = start(agent.env, agent.num_envs, worlds_key, agent.random_moves, remember)
     net = BoardNetwork(
         agent.env.observation_space.shape,
@@ -79,11 +80,14 @@ def begin(agent: Any, play: Play, key: Key) -> State:
 
 
 def play_and_learn(agent: Any, play: Play, state: State) -> tuple[State, Metrics]:
-    """One iteration: ``play`` makes moves, which are remembered; then gradient steps on remembered ones."""
+    """One iteration: ``play`` makes moves, which go into the replay; then gradient steps on moves drawn from it."""
+    # play
     key, play_key, sample_key, turn_key = jax.random.split(state.key, 4)
     worlds, moves, metrics = play(state.average, state.worlds, play_key)
     memory = replay.add(state.replay, moves)
     batches = replay.sample(memory, sample_key, (agent.num_updates, agent.batch_size))
+
+    # learn; nothing changes, and metrics are NaN, as long as too little has been played
     learned, learning = improve(agent, state, worlds, batches, turn_key)
     ready = memory.added > agent.learning_starts
     old = (state.net, state.average, state.optimiser)
@@ -92,8 +96,8 @@ def play_and_learn(agent: Any, play: Play, state: State) -> tuple[State, Metrics
     return State(net, average, optimiser_state, memory, state.iteration + 1, worlds, key), metrics
 
 
-def play_on(agent: Any, choose: Choose, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
-    """``num_steps`` moves on every board; they come as rows ``[T·B, ...]``."""
+def play_moves(agent: Any, choose: Choose, worlds: Games, key: Key) -> tuple[Games, Remembered, Metrics]:
+    """``num_steps`` moves on every board; the moves are rows ``[T · B, ...]``."""
     worlds, trajectory, searched, metrics = self_play(
         choose, agent.env, worlds, agent.num_steps, key, agent.random_moves
     )
@@ -112,7 +116,7 @@ def policy(state: State, greedy: bool) -> Policy:
 
 
 def optimiser(agent: Any) -> optax.GradientTransformation:
-    """AdamW on clipped gradients; its step size falls linearly to a twentieth over ``anneal_over`` moves."""
+    """AdamW on clipped gradients; the step size falls linearly to a twentieth over ``anneal_over`` moves."""
     moves = min(agent.anneal_over or agent.steps, agent.steps)
     updates = moves // agent.iteration_steps * agent.num_updates
     rate = schedules.linear(agent.learning_rate, 0.05 * agent.learning_rate, float(updates))  # may exceed an int32
@@ -122,7 +126,10 @@ def optimiser(agent: Any) -> optax.GradientTransformation:
 
 
 def improve(agent: Any, state: State, worlds: Games, batches: Remembered, key: Key):
-    """One gradient step per batch; returns network, average and optimiser, and the metrics' means."""
+    """One gradient step per batch, leaves ``[num_updates, batch_size, ...]``.
+
+    Returns (network, average, optimiser's state) and the metrics' means.
+    """
     transform = optimiser(agent)
 
     def gradient_step(carry, inputs):
@@ -140,16 +147,20 @@ def improve(agent: Any, state: State, worlds: Games, batches: Remembered, key: K
 
 
 def loss(agent: Any, net: BoardNetwork, worlds: Games, batch: Remembered, key: Key) -> tuple[Array, Metrics]:
-    """(z − v)² + cross-entropy; z only where the game is over, both only where the move was chosen, not random.
+    """value_coef · (z − v)² + cross-entropy of the policy with the search's weights, means over a batch ``[N, ...]``.
 
-    ``search_share`` of the value's target is what the search thought.
+    z is the outcome of the game for the player who moved; where the game is not over, the value teaches nothing. Where
+    the move was random, neither does. ``search_share`` of the value's target is the search's value instead of z.
     """
+    # targets, looked up in the results of the boards' games
     found, share = batch.searched, agent.search_share
     z, known = outcome(worlds, found.board, found.game, found.player, found.paid)
     target = (1 - share) * z + share * found.value
     observation, legal, weights = batch.observation, found.legal, found.weights
     if agent.symmetries:
-        observation, legal, weights = turn(agent.env, key, observation, legal, weights)
+        observation, legal, weights = random_symmetry(agent.env, key, observation, legal, weights)
+
+    # losses; where a weight is 0 so is its term, which −inf · 0 would not be
     logits, value = net(observation)
     log_probs = jax.nn.log_softmax(search.mask_illegal(logits, legal))
     cross_entropy = -(weights * jnp.where(weights > 0, log_probs, 0.0)).sum(axis=-1)

@@ -1,14 +1,14 @@
 """MuZero: search with a model that was learned (Schrittwieser et al. 2020, arXiv 1911.08265).
 
-Idea: nobody tells the rules. A network turns what is seen into a state of its own, a second one turns a state and an
-action into the next state and its reward, a third says which actions look good there and what they are worth. A tree
-search runs on these three, and they learn, unrolled over real stretches of play, to predict what matters to the search:
-reward, value, and the policy the search arrived at. Worlds of one player and games of two are the same program.
+Idea: the rules are not given. One network turns an observation into a hidden state, a second one turns a state and an
+action into the next state and its reward, a third predicts policy and value of a state. A tree search runs on these
+three, and they learn, unrolled over real sequences of play, to predict what matters to the search: rewards, values, and
+the policy that the search arrived at. Worlds of one player and games of two are the same program.
 
-Departures: Gumbel search (Danihelka et al. 2022), which improves the policy with as few as a dozen simulations; plain
+Departures: Gumbel search (Danihelka et al. 2022), which improves the policy with as few as a dozen simulations; uniform
 replay instead of a prioritised one; small networks; Adam. Reanalysis renews the policies and values *in the replay*,
 for a random part of it in every iteration, so that every later use of them profits; bootstrapped values are then the
-present network's. A truncated episode is bootstrapped from its true last observation, and nothing behind it is learned.
+current network's. A truncated episode is bootstrapped from its true last observation, and nothing after it is learned.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
 from puzzlebox.acting.search import Branch, Root, SearchResult, gumbel, mask_illegal
 from puzzlebox.acting.self_play import Games
 from puzzlebox.algorithms.deep import optimiser
+from puzzlebox.algorithms.planning.symmetry import random_symmetry
 from puzzlebox.algorithms.planning.targets import Step, Targets, targets
-from puzzlebox.algorithms.planning.turned import turn
 from puzzlebox.data import replay, sequences
 from puzzlebox.data.replay import Replay
 from puzzlebox.envs.vector import vectorize
@@ -98,11 +98,12 @@ class MuZero(eqx.Module):
 
     @property
     def _length(self) -> int:
-        """Rows that a stretch of play must have: the unrolled ones, and what the last one's value target needs."""
+        """Rows of a sequence to learn from: the unrolled ones, and those that the last one's value target needs."""
         return self.unroll_steps + self.td_steps + 1
 
     @property
     def _rows(self) -> int:
+        """Rows of the replay, each a step of every world: a whole number of iterations."""
         return self.capacity // self.iteration_steps * self.num_steps
 
     def init(self, key: Key) -> State:
@@ -115,9 +116,12 @@ class MuZero(eqx.Module):
         return state._replace(replay=replay.empty(row, self._rows))
 
     def step(self, state: State) -> tuple[State, Metrics]:
+        # play, and search part of the replay anew
         key, play_key, reanalyse_key, learn_key = jax.random.split(state.key, 4)
         worlds, played, metrics = self._play(state, play_key)
         memory = self._reanalyse(state.net, replay.add(state.replay, played), reanalyse_key)
+
+        # learn; nothing changes, and metrics are NaN, as long as too little has been played
         learned, learning = self._improve(state, memory, learn_key)
         ready = (memory.added >= self._length) & (memory.added * self.num_envs >= self.learning_starts)
         net, optimiser_state = jax.tree.map(
@@ -127,7 +131,7 @@ class MuZero(eqx.Module):
         return State(net, optimiser_state, memory, worlds, key), metrics
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        """Searches before every action, as if all were legal; ``greedy``: without noise at the root."""
+        """Searches before every action, with all actions taken for legal; ``greedy``: without noise at the root."""
         shape = self.env.observation_space.shape or ()
 
         def policy(observation: Array, key: Key) -> Array:
@@ -139,7 +143,7 @@ class MuZero(eqx.Module):
 
     def predict(self, state: State, observation: Array) -> tuple[Array, Array]:
         """What the networks alone think: logits ``[..., U]``, legal or not, and the value for the player to move."""
-        logits, value = state.net.predict(state.net.represent(self.see(observation)))
+        logits, value = state.net.predict(state.net.represent(self.network_input(observation)))
         return logits, expected_value(value, self.value_limit)
 
     def search(
@@ -164,8 +168,8 @@ class MuZero(eqx.Module):
             )
         return WorldModel(num_features(space), self.width, self.hidden, actions, self.num_bins, key=key)
 
-    def see(self, observation: Array) -> Array:
-        """What the networks see: numbers ``[..., F]``, or of conv the board."""
+    def network_input(self, observation: Array) -> Array:
+        """Observations as the networks take them: features ``[..., F]``, or the board for ``conv``."""
         if self.network == "conv":
             return observation.astype(jnp.float32)
         return features(self.env.observation_space, observation)
@@ -189,7 +193,12 @@ class MuZero(eqx.Module):
         noise: float = 1.0,
         num_simulations: int | None = None,
     ) -> SearchResult:
-        """Searches ``N`` positions in the model; only the root knows what is legal, None: everything."""
+        """Searches from ``N`` observations ``[N, ...]`` in the model.
+
+        ``legal`` bool ``[N, U]`` (None: everything) holds at the root only: the model does not know the rules, so below
+        the root any action may be tried.
+        """
+        # in games of two the next state's value is the other player's
         turn = -1.0 if isinstance(self.env, Game) and self.env.num_players == 2 else 1.0
 
         def judge(state: Array) -> tuple[Array, Array]:
@@ -202,7 +211,7 @@ class MuZero(eqx.Module):
             discount = jnp.full_like(value, self.discount * turn)
             return Branch(expected_value(reward, self.value_limit), discount, logits, value, state)
 
-        state = net.represent(self.see(observation))
+        state = net.represent(self.network_input(observation))
         logits, value = judge(state)
         allowed = jnp.ones(logits.shape, bool) if legal is None else legal
         root = Root(mask_illegal(logits, allowed), value, allowed, state)
@@ -259,7 +268,7 @@ class MuZero(eqx.Module):
         return games, step, metrics
 
     def _reanalyse(self, net: Model, memory: Replay, key: Key) -> Replay:
-        """Searches remembered positions with the present network; their new policies and values replace the old."""
+        """Searches a random part of the replay with the current network, and stores the new policies and values."""
         if self.reanalyse == 0:
             return memory
         place_key, search_key = jax.random.split(key)
@@ -273,22 +282,27 @@ class MuZero(eqx.Module):
         return memory._replace(storage=steps)
 
     def _improve(self, state: State, memory: Replay, key: Key):
-        """Gradient steps on stretches of remembered play."""
+        """Gradient steps on sequences from the replay; returns (network, optimiser's state) and the metrics' means."""
         transform = self._optimiser()
 
         def gradient_step(carry, key: Key):
             net, optimiser_state = carry
             draw_key, turn_key, action_key = jax.random.split(key, 3)
-            window, observation, policy = self._stretches(state.net, memory, draw_key)
+            # draw, and turn boards at random
+            window, observation, policy = self._sequences(state.net, memory, draw_key)
             action = window.action[: self.unroll_steps]
             if self.symmetries and isinstance(self.env, Game):
                 moved = jax.nn.one_hot(action, policy.shape[-1])
-                observation, policy, moved = turn(self.env, turn_key, observation, policy, moved)
+                observation, policy, moved = random_symmetry(self.env, turn_key, observation, policy, moved)
                 action = jnp.argmax(moved, axis=-1)
+
+            # what the model should say; behind the end of an episode any action leads on
             target = targets(window, policy, self.discount, self.td_steps, self.unroll_steps)
             random = jax.random.randint(action_key, action.shape, 0, policy.shape[-1])
             action = jnp.where(target.playing[:-1], action, random)
-            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self.see(observation), action, target)
+
+            # descend
+            gradient, metrics = jax.grad(self._loss, has_aux=True)(net, self.network_input(observation), action, target)
             updates, optimiser_state = transform.update(gradient, optimiser_state, net)
             return (optax.apply_updates(net, updates), optimiser_state), metrics
 
@@ -297,11 +311,11 @@ class MuZero(eqx.Module):
         )
         return carry, jax.tree.map(jnp.mean, metrics)
 
-    def _stretches(self, net: Model, memory: Replay, key: Key) -> tuple[Step, Array, Array]:
+    def _sequences(self, net: Model, memory: Replay, key: Key) -> tuple[Step, Array, Array]:
         """A batch of play: steps ``[K + n + 1, N]``, the first observations ``[N, ...]``, policies ``[K + 1, N, U]``.
 
-        With reanalysis the values that targets are bootstrapped from are those of the present network: those found by
-        searches long ago would hold learning back.
+        With reanalysis targets are bootstrapped from the current network's values: those of searches long ago would
+        hold learning back.
         """
         row, world = sequences.draw_starts(memory, key, self.batch_size, self._length)
         steps, unrolled = memory.storage, self.unroll_steps + 1
@@ -315,10 +329,14 @@ class MuZero(eqx.Module):
         return window, observation, policy
 
     def _value(self, net: Model, observation: Array) -> Array:
-        value = net.predict(net.represent(self.see(observation)))[1]
+        value = net.predict(net.represent(self.network_input(observation)))[1]
         return expected_value(value, self.value_limit)
 
     def _loss(self, net: Model, x: Array, action: Array, target: Targets) -> tuple[Array, Metrics]:
+        """Cross-entropies of policy, value and reward along K unrolled steps from ``x [N, ...]``, ``action [K, N]``.
+
+        The first step counts 1, each later one 1/K (appendix G).
+        """
         policies, values, rewards = unroll(net, x, action)
         weight = jnp.concatenate([jnp.ones(1), jnp.full(self.unroll_steps, 1 / self.unroll_steps)])
 

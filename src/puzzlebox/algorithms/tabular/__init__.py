@@ -1,1 +1,1 @@
-"""Tables: exact solvers of known worlds, and learning by trial and error with a number per state and action."""
+"""Tabular algorithms: exact solvers of known MDPs, and learners with a table of action values."""

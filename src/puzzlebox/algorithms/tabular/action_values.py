@@ -1,7 +1,8 @@
 """What the tabular algorithms share: a table of action values, ε-greedy choice, and the update of many entries at once.
 
-Source: Sutton & Barto (2018), chapters 2, 5 and 6. Departures: the step size may fall with the visits of the entry
-itself, which makes Q converge; several worlds may update the same entry at once, and then share one step.
+Source: Sutton & Barto (2018), chapters 2, 5 and 6. Departures: the step size may fall with the visits of each entry,
+which makes Q converge; several worlds may update the same entry at once, and then their targets are averaged into one
+step of at most the way to their mean.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from puzzlebox.nets.heads import require_discrete_actions
 from puzzlebox.ops.schedules import linear
 from puzzlebox.types import Array, Key, Policy, World
 
-PAIRWISE_LIMIT = 128  # up to so many updates, comparing all pairs is faster than counting in a table
+PAIRWISE_LIMIT = 128  # up to so many updates at once, comparing all pairs is faster than counting in a table
 
 
 class Values(NamedTuple):
@@ -56,7 +57,11 @@ def epsilon_soft(q: Array, epsilon: ArrayLike) -> Array:
 
 
 def choose(probability: Array, chance: Array) -> Array:
-    """Draws actions: the first one at which Σ π exceeds a uniform number. ``[..., U]``, ``[...]`` → int32 ``[...]``."""
+    """Draws actions by inverting the cumulative probabilities at uniform numbers ``chance``.
+
+    ``probability [..., U]``, ``chance [...]`` in [0, 1) → int32 ``[...]``. Random numbers come from outside, because
+    all of an iteration are drawn at once.
+    """
     cumulative = jnp.cumsum(probability, axis=-1)[..., :-1]
     return jnp.sum(chance[..., None] >= cumulative, axis=-1).astype(jnp.int32)
 
@@ -68,7 +73,7 @@ def learn(
 
     Q(s, a) += min(α, 1/c) Σ (target − Q(s, a)),  α = learning_rate / n^decay
 
-    with c how often the entry is in this batch and n its visits, these included: with learning_rate and decay 1, Q is
+    where c counts the entry in this batch and n its visits, these included: with learning_rate and decay 1, Q is
     the mean of all targets ever. Shapes: ``state``, ``action``, ``target`` ``[N]``; a state below 0 or from S on is
     left out.
     """
@@ -76,7 +81,7 @@ def learn(
     visits = values.visits.at[state, action].add(1, mode="drop")
     error = target - values.q[state, action]
     step = step_size(visits[state, action], together, learning_rate, decay)
-    # Without the barrier XLA mixes reading and writing Q and copies the whole table in every step.
+    # Without the barrier XLA interleaves reading and writing Q and copies the whole table in every step.
     change, q = jax.lax.optimization_barrier((step * error, values.q))
     return Values(q.at[state, action].add(change, mode="drop"), visits), error
 

@@ -1,7 +1,7 @@
-"""The order in which reward spreads through an MDP: states by distance from where it comes in, cut into blocks.
+"""The order in which values spread through an MDP: states sorted by distance from the rewards, and cut into blocks.
 
-A state is a source where one backup of a constant value gains more than it does in the middle state (the median): by
-a goal, a hole that ends a costly walk, a well-paid move. Distances count most likely moves, backwards from all sources.
+A state is a source of value if one backup of a constant value gains more there than in the median state: beside a goal,
+a hole that ends a costly walk, a well-paid move. Distances count most likely moves, backwards from all sources.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from puzzlebox.types import MDP
 
 
 class BlockOrder:
-    """``state`` [C, B]: the state of each slot (the last of a block repeats to fill it); ``slot`` [S]: its inverse."""
+    """Which state stands where: C blocks of B slots.
+
+    ``state`` int32 [C, B]: the state of each slot (a block's last state repeats to fill it); ``slot`` int32 [S]: the
+    slot of each state; ``first_value``: the constant value that sweeps begin with.
+    """
 
     def __init__(self, state: np.ndarray, slot: np.ndarray, first_value: float, next_state: np.ndarray):
         self.state, self.slot, self.first_value, self._next_state = state, slot, first_value, next_state
 
     def reads(self) -> np.ndarray:
-        """Which blocks each block reads, itself among them; int32 [C, D], filled up with itself."""
+        """The blocks whose values each block needs, itself included; int32 [C, D], padded with the block itself."""
         block = (self.slot // self.state.shape[1]).astype(np.int32)
         reads = np.eye(len(self.state), dtype=bool)
         for action in range(self._next_state.shape[1]):
@@ -34,7 +38,11 @@ class BlockOrder:
 
 
 def block_order(mdp: MDP, discount: float) -> BlockOrder:
-    """Sorts the states and cuts them into blocks of one distance each (of several where those are many and small)."""
+    """Sorts the states and cuts them into blocks of one distance each (of several where the distances hold few states).
+
+    Blocks have one size, so those of a distance are padded; distances are merged until at most half of all is padding.
+    """
+    # Sources: states where one backup of the constant value gains more than in the median state.
     next_state, probability = np.asarray(mdp.next_state), np.asarray(mdp.probability)
     num_states = len(next_state)
     reward = np.einsum("sak,sak->sa", probability, np.asarray(mdp.reward))
@@ -43,6 +51,8 @@ def block_order(mdp: MDP, discount: float) -> BlockOrder:
     following, ends = _likely_moves(mdp)
     gain = (reward + np.where(ends, 0.0, discount * first_value)).max(-1) - first_value
     order, level = _by_distance(following, gain > np.median(gain) + 1e-9 * (1 + abs(first_value)))
+
+    # Merge distances, two by two, until blocks of one size waste at most half of their slots.
     size = _block_size(num_states, int(level[-1]) + 1)
     while True:
         counts = np.bincount(level)
@@ -50,6 +60,8 @@ def block_order(mdp: MDP, discount: float) -> BlockOrder:
         if blocks.sum() * size <= 2 * num_states + size:
             break
         level //= 2
+
+    # Give every state its slot; a block's last state fills the rest of it.
     first_slot, first_place = _starts(blocks * size), _starts(counts)
     slot_in_order = (first_slot - first_place)[level] + np.arange(num_states)
     state = np.full(int(blocks.sum()) * size, -1, np.int32)
@@ -61,7 +73,7 @@ def block_order(mdp: MDP, discount: float) -> BlockOrder:
 
 
 def _likely_moves(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
-    """Where each action leads most likely [S, U], itself where that ends the episode, and whether it does [S, U]."""
+    """The most likely next state of each action [S, U] (the state itself if that ends the episode), and if it ends."""
     next_state, terminated = np.asarray(mdp.next_state), np.asarray(mdp.terminated)
     num_states, num_actions, width = next_state.shape
     likely = np.asarray(mdp.probability).argmax(-1)
@@ -71,7 +83,8 @@ def _likely_moves(mdp: MDP) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_distance(following: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All states, nearest to a source first, and their distances in that order; out of reach counts as farthest."""
+    """All states, nearest to a source first, and their distances in that order; unreachable ones come last."""
+    # The graph of most likely moves, backwards.
     num_states, num_actions = following.shape
     bounds = np.arange(0, num_states * num_actions + 1, num_actions, dtype=np.int32)
     moves = sparse.csr_array(
@@ -79,11 +92,13 @@ def _by_distance(following: np.ndarray, source: np.ndarray) -> tuple[np.ndarray,
     )
     backward = moves.tocsc()  # its columns are the rows of the transposed matrix
     sources = np.flatnonzero(source) if source.any() else np.zeros(1, np.int64)
-    # One more node, from which every source is one move away.
+    # Breadth first from one more node, from which every source is one move away.
     indices = np.concatenate([backward.indices, sources.astype(np.int32)])
     bounds = np.append(backward.indptr, len(indices)).astype(np.int32)
     graph = sparse.csr_array((np.ones(len(indices), np.int8), indices, bounds), shape=(num_states + 1, num_states + 1))
     order, parent = breadth_first_order(graph, num_states)
+
+    # Distances, which scipy does not return.
     order, place = order[1:], np.empty(num_states + 1, np.int64)
     place[num_states] = -1
     place[order] = np.arange(len(order))
@@ -106,4 +121,5 @@ def _block_size(num_states: int, levels: int) -> int:
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:
+    """Where each of several consecutive stretches of these lengths begins: 0, c_0, c_0 + c_1, …"""
     return np.concatenate([[0], np.cumsum(counts)[:-1]])

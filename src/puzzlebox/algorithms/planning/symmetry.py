@@ -1,4 +1,4 @@
-"""Boards turned at random: one game is as good as all the games that are the same but for the names of squares."""
+"""Data augmentation for boards: every position may be rotated or mirrored wherever the rules allow it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from puzzlebox.types import Array, Game, Key
 
 
-def turn(game: Game, key: Key, observation: Array, *of_moves: Array) -> tuple[Array, ...]:
-    """``N`` positions, each turned by a symmetry of the board drawn at random, with what belongs to their moves.
+def random_symmetry(game: Game, key: Key, observation: Array, *of_moves: Array) -> tuple[Array, ...]:
+    """``N`` positions, each transformed by a random symmetry of the board, and ``of_moves`` along with them.
 
-    ``observation [..., N, *shape]``, where ``...`` are several positions of one game, which are turned alike;
-    ``of_moves``: arrays ``[..., N, U]``, such as probabilities.
+    ``observation [..., N, *shape]``, where ``...`` are several positions of one game, which get the same symmetry;
+    ``of_moves``: arrays ``[..., N, U]`` indexed by moves, such as probabilities.
     """
     table, shape = game.symmetries(), game.observation_space.shape
     flat = observation.reshape(*observation.shape[: observation.ndim - len(shape)], -1)
