@@ -35,7 +35,7 @@ ROOMS = [  # from the ground up: a room imports from those before it, and from i
 ]
 LARGEST = 0.15  # of all lines in one folder
 STRANGERS = {  # what may be probed by hasattr: objects that promise us nothing
-    "envs/table.py",  # Gymnasium's tasks, which publish their transitions or do not
+    "envs/gymnasium_table.py",  # Gymnasium's tasks, which publish their transitions or do not
     "envs/text/rewards.py",  # a module of the user's
     "scale/backend.py",  # the operating system
 }

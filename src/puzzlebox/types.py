@@ -134,6 +134,19 @@ World = Environment | Simulated
 
 
 @runtime_checkable
+class Untabled(Protocol):
+    """A world that could have published its MDP; ``no_table`` says why it has none, ``note`` is for whoever trains.
+
+    ``note`` is empty where nobody would expect a table. Who: Gymnasium's environments. Who asks: ``solve``, ``train``.
+    """
+
+    @property
+    def no_table(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+
+
+@runtime_checkable
 class Tabular(Protocol):
     """A world whose MDP is known; ``layout`` is None where its states do not lie on paper, ``time_limit`` 0 for none.
 

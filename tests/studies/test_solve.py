@@ -86,7 +86,7 @@ def test_a_path_needs_a_start_where_there_are_many():
 
 
 def test_worlds_without_a_table_are_refused():
-    with pytest.raises(UsageError, match="does not publish its transitions"):
+    with pytest.raises(UsageError, match="cannot be solved exactly: it does not publish its transitions; train"):
         solve("CartPole-v1")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from puzzlebox.envs.options import configure, read_options
 from puzzlebox.errors import UsageError, unknown
-from puzzlebox.types import Game, Tabular, World
+from puzzlebox.types import Game, Tabular, Untabled, World
 
 # name -> "module:class" inside puzzlebox.envs, imported only when asked for
 ENVIRONMENTS = {
@@ -51,11 +51,10 @@ PREFIXES = {
 def make_tabular(name: str) -> Tabular:
     """The world called ``name``, whose MDP is known; raises UsageError for one that publishes no transitions."""
     world = make(name)
-    if not isinstance(world, Tabular):
-        raise UsageError(
-            f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
-        )
-    return world
+    if isinstance(world, Tabular):
+        return world
+    reason = world.no_table if isinstance(world, Untabled) else "it does not publish its transitions"
+    raise UsageError(f"{name} cannot be solved exactly: {reason}; train on it instead")
 
 
 def make(name: str) -> World | Game:

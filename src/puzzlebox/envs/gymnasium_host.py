@@ -1,7 +1,7 @@
 """Any Gymnasium environment inside a compiled step: ``gym:LunarLander-v3``, ``gym:Blackjack-v1,natural=true``.
 
-A task that publishes its transitions becomes a pure world (`envs.table`). Every other one stays in Python and is
-called from the compiled program (`envs.host`).
+A task that publishes its transitions becomes a pure world (`envs.gymnasium_table`). Every other one stays in Python
+and is called from the compiled program (`envs.host`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from puzzlebox.envs.gymnasium_names import create, find, read_options
 from puzzlebox.envs.gymnasium_pool import Pool, close_pool, open_pool
+from puzzlebox.envs.gymnasium_table import publishes_table, table_from_gymnasium, why_no_table
 from puzzlebox.envs.gymnasium_worker import convert_actions, convert_observations
 from puzzlebox.envs.host import HostVector
-from puzzlebox.envs.table import has_table, table_from_gymnasium
 from puzzlebox.errors import UsageError
 from puzzlebox.types import World
 
@@ -37,9 +37,11 @@ def make_gymnasium(name: str, options: dict[str, str]) -> World:
         raise UsageError(f"host is {host}; it must be true or false")
     world = create(spec, settings)
     try:
-        if not host and has_table(world):
+        reason = "host=true keeps it in Python" if host else why_no_table(world)
+        if not reason:
             return table_from_gymnasium(world)
-        env = HostEnvironment(spec.id, tuple(sorted(settings.items())), workers)
+        note = f"gym:{spec.id} stays in Python: {reason}" if publishes_table(world) and not host else ""
+        env = HostEnvironment(spec.id, tuple(sorted(settings.items())), workers, reason, note)
         _spaces(env)
         return env
     finally:
@@ -51,12 +53,15 @@ class HostEnvironment:
     """A Gymnasium environment that stays in Python; hashable, so that it can be a constant of a compiled program.
 
     ``name`` is the registered one, with its version; ``workers`` is the number of processes, 0 for none. The spaces are
-    the converted ones, see `gymnasium_worker`.
+    the converted ones, see `gymnasium_worker`. ``no_table`` says why it is not stepped from a table, ``note`` the same
+    for whoever may have expected that, and is empty otherwise.
     """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
     workers: int = 0
+    no_table: str = dataclasses.field(default="", compare=False)
+    note: str = dataclasses.field(default="", compare=False)
     measures = ()
 
     @property

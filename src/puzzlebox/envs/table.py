@@ -1,16 +1,10 @@
-"""Any finite MDP as a world: outcomes are drawn from its table inside the compiled program.
-
-Also reads the tables that Gymnasium's toy-text tasks publish: ``P[state][action] = [(probability, next state, reward,
-done), ...]`` and ``initial_state_distrib``. They are taken literally: an outcome marked done is worth its reward and
-nothing after, and a state that only follows a done outcome keeps the row the task wrote for it (FrozenLake loops on
-itself with reward 0; Taxi and CliffWalking would let the agent walk on, at −1 a step).
-"""
+"""Any finite MDP as a world: outcomes are drawn from its table inside the compiled program."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import gymnasium
@@ -18,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from puzzlebox.errors import UsageError
 from puzzlebox.fields import param
 from puzzlebox.types import MDP, Array, Key, Layout, Timestep
 
@@ -105,97 +98,3 @@ class TableWorld(eqx.Module):
         time = state.time + 1
         truncated = ~terminated & (time >= self.time_limit) & (self.time_limit > 0)
         return TableState(following, time), Timestep(following, reward, terminated, truncated)
-
-
-def has_table(env: gymnasium.Env) -> bool:
-    """Whether a Gymnasium environment publishes its whole transition table.
-
-    Taxi's ``fickle_passenger`` changes the destination outside its table, so such a task has none.
-    """
-    world = env.unwrapped
-    return hasattr(world, "P") and not getattr(world, "fickle_passenger", False)
-
-
-def table_from_gymnasium(env: gymnasium.Env) -> TableWorld:
-    """A Gymnasium task that publishes its transitions, as a pure world with the time limit of its registration."""
-    mdp = mdp_from_gymnasium(env)
-    limit = env.spec.max_episode_steps if env.spec is not None else None
-    return TableWorld(Table(mdp), layout=_layout(env.unwrapped, mdp), time_limit=limit or 0)
-
-
-def mdp_from_gymnasium(env: gymnasium.Env) -> MDP:
-    """The exact process behind Gymnasium's ``P``; float64 numpy arrays, equal outcomes merged.
-
-    ``K`` is the largest number of different outcomes of a state and action; shorter rows are padded with outcomes of
-    probability 0. Raises UsageError where the task publishes no table, or one that is no distribution.
-    """
-    world: Any = env.unwrapped
-    name = env.spec.id if env.spec is not None else type(world).__name__
-    if not has_table(env) or not hasattr(world, "initial_state_distrib"):
-        raise UsageError(
-            f"{name} does not publish its transitions, so it cannot be solved exactly; train on it instead"
-        )
-    # One row per state and action, its outcomes merged.
-    num_states, num_actions = len(world.P), len(world.P[0])
-    rows = [_merge(world.P[state][action]) for state in range(num_states) for action in range(num_actions)]
-    width = max(map(len, rows))
-    # The rows as arrays [S · U, K]; what is not filled stays in its own state, with probability 0.
-    next_state = np.repeat(np.arange(num_states, dtype=np.int32), num_actions * width).reshape(-1, width)
-    probability, reward = np.zeros(next_state.shape), np.zeros(next_state.shape)
-    terminated = np.zeros(next_state.shape, bool)
-    for index, row in enumerate(rows):
-        total = sum(row.values())
-        if abs(total - 1) > 1e-6:
-            state, action = divmod(index, num_actions)
-            raise UsageError(f"{name}: the outcomes of state {state}, action {action} sum to {total:.6g}, not 1")
-        for k, ((following, paid, done), chance) in enumerate(row.items()):
-            next_state[index, k], reward[index, k], terminated[index, k] = following, paid, done
-            probability[index, k] = chance / total
-    start = np.asarray(world.initial_state_distrib, np.float64)
-    shape = (num_states, num_actions, width)
-    return MDP(
-        next_state.reshape(shape),
-        probability.reshape(shape),
-        reward.reshape(shape),
-        terminated.reshape(shape),
-        start / start.sum(),
-    )
-
-
-def _merge(outcomes: list[tuple[float, int, float, bool]]) -> dict[tuple[int, float, bool], float]:
-    """(next state, reward, done) -> probability, of the outcomes that can occur."""
-    merged: dict[tuple[int, float, bool], float] = {}
-    for probability, following, reward, done in outcomes:
-        if probability > 0:
-            outcome = (int(following), float(reward), bool(done))
-            merged[outcome] = merged.get(outcome, 0.0) + float(probability)
-    return merged
-
-
-def _layout(world: Any, mdp: MDP) -> Layout | None:
-    """The map of FrozenLake (``desc``) and CliffWalking (``shape`` and its cliff); None for tasks that are no grid."""
-    num_states = mdp.next_state.shape[0]
-    if getattr(world, "desc", None) is not None and np.size(world.desc) == num_states:
-        cells = np.char.replace(np.asarray(world.desc).astype(str), "F", ".")
-    elif hasattr(world, "_cliff") and np.size(world._cliff) == num_states:
-        cells = np.where(world._cliff, "H", ".")
-        cells.flat[np.flatnonzero(mdp.start)] = "S"
-        cells.flat[np.unique(mdp.next_state[mdp.terminated & (mdp.probability > 0)])] = "G"
-    else:
-        return None
-    actions = _compass(mdp, cells.shape[1])
-    return Layout(tuple("".join(row) for row in cells), actions) if actions else None
-
-
-def _compass(mdp: MDP, width: int) -> str | None:
-    """Where each action mostly goes, read off the table itself: the mean of its moves to a neighbouring cell."""
-    here = np.arange(len(mdp.next_state))[:, None, None]
-    down = mdp.next_state // width - here // width
-    right = mdp.next_state % width - here % width
-    weight = np.where(np.abs(down) + np.abs(right) == 1, mdp.probability, 0.0)
-    letters = ""
-    for action in range(weight.shape[1]):
-        south = float((weight * down)[:, action].sum())
-        east = float((weight * right)[:, action].sum())
-        letters += ("S" if south > 0 else "N") if abs(south) > abs(east) else ("E" if east > 0 else "W")
-    return letters if len(set(letters)) == len(letters) else None

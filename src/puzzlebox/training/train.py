@@ -26,7 +26,7 @@ from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
 from puzzlebox.training.pace import Pace
-from puzzlebox.types import State, Trainee
+from puzzlebox.types import State, Trainee, Untabled
 
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
@@ -73,10 +73,11 @@ def train(
     world = agents.algorithm.env
     record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
     record |= {"episodes": episodes or protocol.default_episodes(world)}
+    notes = [world.note] if isinstance(world, Untabled) and world.note else []
     with simulation(world) as simulators:
         opened = Run.create(path, config | record)
         try:
-            return _train(opened, agents, None, BEGINNING, [], simulators, checkpoint_every, quiet)
+            return _train(opened, agents, None, BEGINNING, notes, simulators, checkpoint_every, quiet)
         except UsageError:
             opened.discard()
             raise
