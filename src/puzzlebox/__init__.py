@@ -1,7 +1,8 @@
 """Puzzlebox: reinforcement learning from a 5×5 maze to a language model.
 
 The Python calls have the names and words of the commands: ``puzzlebox.train("ppo", "CartPole-v1", seeds=10)``. Beside
-them stands ``puzzlebox.make("CartPole-v1")``, which gives a world.
+them stand ``puzzlebox.make("CartPole-v1")``, which gives a world, and ``puzzlebox.load("runs/ppo")``, which gives a
+run with its policy.
 """
 
 from typing import Any
@@ -27,4 +28,4 @@ def _calls() -> dict[str, str]:
     """Name -> "module:function" of every call."""
     from puzzlebox.commands import PYTHON_CALLS
 
-    return PYTHON_CALLS | {"make": "puzzlebox.envs:make"}
+    return PYTHON_CALLS | {"make": "puzzlebox.envs:make", "load": "puzzlebox.runs.load:load"}

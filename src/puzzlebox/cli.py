@@ -70,6 +70,10 @@ def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
     found, rest = parser.parse_known_args(argv)
     if rest:
         refuse(rest, own, flags)
+    if found.trust_code:
+        from puzzlebox.runs.inputs import TRUST
+
+        TRUST.everything = True
     values = {flag.sets: getattr(found, flag.sets) for flag in flags if flag.sets}
     return command, {name: value for name, value in values.items() if value is not None}, found.json
 
@@ -77,6 +81,7 @@ def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
 def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
     """Gives ``parser`` the flags and ``--json``; what is not given is None afterwards."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    parser.add_argument("--trust-code", action="store_true", help="run the code that a run or file brings along")
     groups: dict[str, Any] = {"": parser}
     for flag in flags:
         if flag.group not in groups:
@@ -115,4 +120,5 @@ def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Fla
     if strange is None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     known = [name for flag in flags for name in (flag.name, *flag.also) if name.startswith("--")]
-    raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, ["--help", "--json", *known])
+    known += ["--help", "--json", "--trust-code"]
+    raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, known)

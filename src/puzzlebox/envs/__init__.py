@@ -6,12 +6,14 @@ for language models in `text`. Nothing here learns, and no world knows who acts 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 
 from puzzlebox.envs.options import configure, read_options
+from puzzlebox.envs.own import is_own, load_own
 from puzzlebox.errors import UsageError, unknown
-from puzzlebox.types import Game, Tabular, Untabled, World
+from puzzlebox.types import Environment, Game, Tabular, Untabled, World
 
 # name -> "module:class" inside puzzlebox.envs, imported only when asked for
 ENVIRONMENTS = {
@@ -63,6 +65,8 @@ def make(name: str) -> World | Game:
     Raises UsageError for an unknown name (with the nearest ones) or option.
     """
     base, options = read_options(name)
+    if is_own(base):
+        return make_own(base, options)
     # PREFIX:NAME is a world of another library, or one from a file. Each is imported only here, as it may be missing.
     prefix, colon, rest = base.partition(":")
     if colon and prefix == "gym":
@@ -102,3 +106,19 @@ def make(name: str) -> World | Game:
     module, _, attribute = constructors[base].partition(":")
     constructor = getattr(importlib.import_module(f"puzzlebox.envs.{module}"), attribute)
     return configure(base, constructor(), options)
+
+
+def make_own(name: str, options: dict[str, str]) -> World | Game:
+    """A world of the user's own, ``my_world.py:Spring``: a class (or function) that makes one, or one that is made.
+
+    Options are those of its fields written with `fields.param`. Raises UsageError for what is no world.
+    """
+    made = load_own(name, "world")
+    world = made() if callable(made) else made
+    if not isinstance(world, Environment | Game):
+        needed = ("observation_space", "action_space", "reset", "step")
+        lacking = ", ".join(member for member in needed if member not in dir(world)) or "what a world has"
+        raise UsageError(f"{name} is no world: it lacks {lacking}; examples/own_environment.py shows one")
+    if options and not dataclasses.is_dataclass(world):
+        raise UsageError(f"{name} has no options; make it an equinox.Module whose fields are written with param")
+    return configure(name, world, options) if dataclasses.is_dataclass(world) else world

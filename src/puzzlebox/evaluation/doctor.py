@@ -28,6 +28,7 @@ from puzzlebox.evaluation.subjects import open_subject, writes
 from puzzlebox.evaluation.symptoms import CHECKS, Finding, unbalanced
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.directory import Run
+from puzzlebox.runs.inputs import check_trusted, located
 from puzzlebox.runs.pretrained import is_run
 from puzzlebox.scale import backend
 
@@ -66,7 +67,9 @@ def examine_run(path: Path) -> tuple[list[str], list[Finding]]:
     """Settings, metrics, and the trained language model if there is one."""
     run = Run.open(path)
     rows = run.metrics()
-    checked, findings = list(CHECKS), [finding for check in CHECKS.values() for finding in check(run.config, rows)]
+    config = located(run.config, run.path)
+    check_trusted(config, run.path)  # some checks look at the world
+    checked, findings = list(CHECKS), [finding for check in CHECKS.values() for finding in check(config, rows)]
     if not rows:
         do = f"continue it: puzzlebox resume {path}"
         findings.append(Finding("error", "metrics", "the run has logged nothing", 0, do))

@@ -42,7 +42,7 @@ def evaluate(
     What follows ``seed`` is for language models, see `evaluate_model`; ``episodes`` are then problems, and ``skip_bad``
     leaves the broken rows of a file ``task`` out.
     """
-    from puzzlebox.runs.build import build
+    from puzzlebox.runs.build import build_run
 
     task = skipping_bad(task) if skip_bad else task
     if episodes is not None and episodes < 1:
@@ -62,7 +62,7 @@ def evaluate(
     asked = {"task": task != "", "shots": shots != 0, "samples": samples != 1, "temperature": temperature is not None}
     check_only_for_language(run, asked | {"text": text != ""})
     opened = Run.open(run)
-    agents = build(opened.config)
+    agents = build_run(opened)
     state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
     episodes = episodes or default_episodes(agents.algorithm.env)
     return evaluate_agents(opened, agents, state, progress["steps"], episodes=episodes, seed=seed) | {"notes": notes}

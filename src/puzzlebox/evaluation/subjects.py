@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from puzzlebox.acting.judge import Judge
-from puzzlebox.algorithms import of_language
 from puzzlebox.data.language_model import LanguageModel
 from puzzlebox.errors import UsageError
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.build import load_model
 from puzzlebox.runs.directory import Run
 from puzzlebox.runs.language_agents import LanguageAgents
-from puzzlebox.runs.pretrained import is_run, read_config
+from puzzlebox.runs.pretrained import is_run
 from puzzlebox.types import State
 
 
@@ -41,14 +40,14 @@ def open_subject(name: str | Path, judges: bool = False) -> Subject:
 
     Raises UsageError where there is none, also for a reward model unless ``judges``.
     """
-    from puzzlebox.runs.build import build
+    from puzzlebox.runs.build import build_run
 
     path = Path(name)
     if not is_run(path):
         model = load_model(str(name))
         return Subject(str(name), "", 1, lambda agent: model)
     run = Run.open(path)
-    agents = build(run.config)
+    agents = build_run(run)
     if not isinstance(agents, LanguageAgents):
         raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
     state, progress, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
@@ -72,7 +71,7 @@ def writes(name: str | Path) -> bool:
     """Whether ``name`` is a language model, or a run that trains one."""
     path, base = Path(name), str(name).partition(",")[0]
     if is_run(path):
-        return of_language(read_config(path)["algorithm"])
+        return Run.open(path).family == "language"
     return base in ("new", "smollm2") or base.endswith(".gguf") or (Path(base) / "config.json").is_file()
 
 

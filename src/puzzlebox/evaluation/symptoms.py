@@ -13,6 +13,7 @@ import numpy as np
 
 from puzzlebox.algorithms import algorithm_class
 from puzzlebox.envs import make
+from puzzlebox.envs.own import is_own
 from puzzlebox.envs.six_terms import TERMS
 from puzzlebox.fields import params
 from puzzlebox.types import Timed, Weighted
@@ -222,6 +223,8 @@ def clips_much(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Findi
 def options_without_effect(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
     """Settings that change nothing, because of another one."""
     options = config["hyperparameters"]
+    if is_own(config["algorithm"]):  # its code would have to run
+        return []
     default = {name: field.default for name, field in params(algorithm_class(config["algorithm"])).items()}
     given = {name for name, value in options.items() if name in default and value != default[name]}
     found = []

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.algorithms import of_language
 from puzzlebox.errors import UsageError
 from puzzlebox.evaluation.compare import groups, names, read, setting_label
 from puzzlebox.pictures import figures
@@ -94,7 +93,7 @@ def headline(runs: list[Run]) -> str:
 
 def unit(run: Run) -> str:
     """What the steps of a run are: language models count iterations."""
-    return "iterations" if of_language(run.config["algorithm"]) else "environment steps"
+    return "iterations" if run.family == "language" else "environment steps"
 
 
 def read_curves(run: Run, metric: str = HEADLINES[0], name: str = "") -> list[Curve]:

@@ -54,7 +54,7 @@ def plot_predictions(run: str | Path, agent: int = 0, seed: int = 0) -> list[Pat
 
     Raises UsageError for a run of another algorithm and an agent that the run does not have.
     """
-    from puzzlebox.runs.build import build
+    from puzzlebox.runs.build import build_run
 
     opened = Run.open(run)
     config = opened.config
@@ -63,7 +63,7 @@ def plot_predictions(run: str | Path, agent: int = 0, seed: int = 0) -> list[Pat
     if not 0 <= agent < len(config["agents"]):
         raise UsageError(f"agent is {agent}; {opened.path} has agents 0 to {len(config['agents']) - 1}")
     backend.prepare()
-    agents: Any = build(config)
+    agents: Any = build_run(opened)
     state, _, _ = checkpoint.load_newest(opened.checkpoints, agents.shapes())
     algorithm, own = agents.one(agent), jax.tree.map(lambda leaf: leaf[agent], state)
     happened = play_episode(algorithm, own, seed)

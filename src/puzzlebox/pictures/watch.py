@@ -21,6 +21,7 @@ from puzzlebox.errors import PuzzleboxError, UsageError, missing_extra
 from puzzlebox.pictures.film import Film
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.directory import Run, writing
+from puzzlebox.runs.inputs import located
 from puzzlebox.runs.progress import say
 from puzzlebox.scale import backend
 from puzzlebox.types import Layout, Renderable, Simulated, Tabular
@@ -79,7 +80,7 @@ def film_run(
     run: Run, agent: int = 0, greedy: bool = True, seed: int = 0, episodes: int = 1
 ) -> tuple[Film, list[Episode], dict[str, Any]]:
     """The film of a run's agent, what happened in it, and who played."""
-    from puzzlebox.runs.build import build
+    from puzzlebox.runs.build import build_run
 
     names = run.config["agents"]
     if not 0 <= agent < len(names):
@@ -89,8 +90,8 @@ def film_run(
     if not 0 <= seed < 2**32:
         raise UsageError(f"seed is {seed}; it must be between 0 and {2**32 - 1}")
     backend.prepare()
-    stage = set_stage(run.config["env"])
-    agents = build(run.config)
+    agents = build_run(run)
+    stage = set_stage(located(run.config, run.path)["env"])
     state, progress, notes = checkpoint.load_newest(run.checkpoints, agents.shapes())
     for note in notes:
         say(note)

@@ -22,6 +22,7 @@ from puzzlebox.fields import params
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents
 from puzzlebox.runs.directory import Run
+from puzzlebox.runs.inputs import check_trusted, located
 from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.runs.pretrained import NEW, from_directory, from_gguf, is_run, merged, new_model, read_options
 from puzzlebox.types import Game
@@ -43,6 +44,16 @@ def build(config: dict[str, Any]) -> Agents | LanguageAgents:
     if of_language(algorithm):
         return LanguageAgents(instance, seeds)
     return Agents(instance, seeds, {n: np.array([a[n] for a in config["agents"]]) for n in config["sweep"]})
+
+
+def build_run(run: Run) -> Any:
+    """The agents of a run, from its own copies of the files it was made from.
+
+    Raises UsageError where a file is missing, and for code that the run brings along and nobody trusts (`inputs`).
+    """
+    config = located(run.config, run.path)
+    check_trusted(config, run.path)
+    return build(config)
 
 
 def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
@@ -141,9 +152,9 @@ def load_judge(name: str) -> Judge:
 def trained(path: Path, agent: int) -> tuple[Any, str]:
     """The policy of one agent of a run of a language algorithm, from its newest checkpoint; the algorithm's name."""
     run = Run.open(path)
-    if not of_language(run.config["algorithm"]):
+    if run.family != "language":
         raise UsageError(f"{path} is a run of {run.config['algorithm']}, which trains no language model")
-    agents = build(run.config)
+    agents = build_run(run)
     assert isinstance(agents, LanguageAgents)
     if agent >= agents.num_agents:
         raise UsageError(f"agent is {agent}, but {path} has agents 0 to {agents.num_agents - 1}")

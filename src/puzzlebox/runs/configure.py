@@ -14,6 +14,7 @@ from puzzlebox.fields import Parameter, params, parse, spellings, unknown_field,
 from puzzlebox.runs import memory
 from puzzlebox.runs.agents import grid
 from puzzlebox.runs.build import check_kind, make_instance
+from puzzlebox.runs.directory import family_of
 
 MOST_SEEDS, MOST_STEPS = 1_000_000, 2**31 - 1
 
@@ -57,6 +58,7 @@ def configure(algorithm: str, env: str, seeds: int, seed: int, hyperparameters: 
     return {
         "algorithm": algorithm,
         "env": env,
+        "family": family_of(algorithm),
         "seed": seed,
         "seeds": seeds,
         "steps": instance.steps // instance.iteration_steps * instance.iteration_steps,

@@ -5,6 +5,7 @@ metrics.jsonl     one line per logged point: {"steps": …, "seconds": …, "epi
 checkpoints/      the newest three training states
 evaluation.json   returns of every evaluation episode, greedy and sampled
 summary.json      the figures of the run
+files/            copies of what it was made from: a map, rows, code of the user's own (see `inputs`)
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from puzzlebox.algorithms import of_games, of_language
 from puzzlebox.errors import PuzzleboxError, UsageError
 
 FORMAT = 1
+FILES = "files"  # the folder of what the run was made from, see `inputs`
 
 
 class Run:
@@ -59,13 +63,24 @@ class Run:
             raise UsageError(f"{config_file} was not written by this version of puzzlebox (format {FORMAT} expected)")
         return cls(path, config)
 
+    @property
+    def family(self) -> str:
+        """What its algorithm learns: "language", "games" or "worlds". No code of the run's own is run to know it."""
+        return self.config.get("family") or family_of(self.config.get("algorithm", ""))
+
     def discard(self) -> None:
         """Frees the directory of a run that was refused before its first point."""
         if not self.metrics() and not self.checkpoints.exists():
             for name in ("config.json", "metrics.jsonl"):
                 (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / FILES, ignore_errors=True)
             with contextlib.suppress(OSError):  # others' files are there
                 self.path.rmdir()
+
+    def note(self, **more: Any) -> None:
+        """Adds to ``config.json``."""
+        self.config |= more
+        write_json(self.path / "config.json", self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -104,6 +119,11 @@ class Run:
         if not file.exists():
             raise UsageError(f"{self.path} has no {name}; {way_out} {self.path}")
         return json.loads(file.read_text())
+
+
+def family_of(algorithm: str) -> str:
+    """The family of an algorithm by name; one of a user's own, ``my_ppo.py:MyPPO``, is loaded to know."""
+    return "language" if of_language(algorithm) else "games" if of_games(algorithm) else "worlds"
 
 
 def check_free(path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from puzzlebox.algorithms import of_games
 from puzzlebox.envs.options import read_options
 from puzzlebox.errors import UsageError, unknown
 from puzzlebox.runs import checkpoint
@@ -41,18 +40,18 @@ def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env
     Raises UsageError for a run that does not exist, that learned no game or another one than ``env``, and for an agent
     or a checkpoint that it does not have.
     """
-    from puzzlebox.runs.build import build
+    from puzzlebox.runs.build import build_run
 
     run = Run.open(path)
     learned, by = run.config["env"], run.config["algorithm"]
     if env and learned != env:
         raise UsageError(f"{path} was trained on {learned}, so it cannot play {env}")
-    if not of_games(by):
+    if run.family != "games":
         raise UsageError(f"{path} was trained by {by}, which plays no games; alphazero, muzero and clone do")
     names = run.config["agents"]
     if not 0 <= agent < len(names):
         raise UsageError(f"agent is {agent}; {path} has agents 0 to {len(names) - 1}")
-    agents = build(run.config)
+    agents = build_run(run)
     assert isinstance(agents, Agents)
     algorithm: Any = agents.one(agent)
     if steps == 0:

@@ -14,11 +14,12 @@ import numpy as np
 from puzzlebox.algorithms import of_language
 from puzzlebox.data.text_worlds import skipping_bad
 from puzzlebox.envs.host import Simulation, simulation
+from puzzlebox.envs.own import name_of_own
 from puzzlebox.errors import Interrupted, UsageError
 from puzzlebox.evaluation.evaluate import evaluate_agents
 from puzzlebox.pictures.plots import plot_run
-from puzzlebox.runs import checkpoint, protocol
-from puzzlebox.runs.build import build
+from puzzlebox.runs import checkpoint, inputs, protocol
+from puzzlebox.runs.build import build, build_run
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run, check_free, write_json
 from puzzlebox.runs.interrupt import interruptible
@@ -26,7 +27,7 @@ from puzzlebox.runs.progress import TrainingProgress
 from puzzlebox.runs.trained import network_of_start, started
 from puzzlebox.scale import backend
 from puzzlebox.training.pace import Pace
-from puzzlebox.types import State, Trainee, Untabled
+from puzzlebox.types import Environment, State, Trainee, Untabled
 
 OPEN_ENDED = ("clone", "alphazero")
 ENDLESS = 1_000_000_000  # steps
@@ -34,8 +35,8 @@ BEGINNING = {"steps": 0, "seconds": 0.0}  # the progress of a run that has none
 
 
 def train(
-    algorithm: str,
-    env: str,
+    algorithm: str | type,
+    env: str | Environment,
     *,
     seeds: int = 1,
     seed: int = 0,
@@ -49,6 +50,7 @@ def train(
 ) -> dict[str, Any]:
     """Trains seeds ``seed … seed + seeds - 1`` of ``algorithm`` on ``env`` at once, evaluates, returns the figures.
 
+    Both are names, or your own: a class of an algorithm and a world, each defined in a file.
     A hyper-parameter given as several numbers (a list, or text with commas) is swept: every value with every seed, in
     one compiled program. ``episodes`` are of the evaluation (default 100, in a simulator 8).
     ``checkpoint_every`` is in seconds. Training stops after ``minutes`` (compiling not counted) or after the steps,
@@ -56,6 +58,8 @@ def train(
     only minutes are given. ``skip_bad`` leaves the broken rows of a file out. Raises UsageError before anything
     compiles.
     """
+    algorithm = algorithm if isinstance(algorithm, str) else name_of_own(algorithm)
+    env = env if isinstance(env, str) else name_of_own(env)
     env = skipping_bad(env) if skip_bad else env
     backend.prepare(language=of_language(algorithm))
     if minutes is not None and not 0 < minutes < math.inf:
@@ -76,6 +80,7 @@ def train(
     notes = [world.note] if isinstance(world, Untabled) and world.note else []
     with simulation(world) as simulators:
         opened = Run.create(path, config | record)
+        opened.note(files=inputs.keep(path, config))
         try:
             return _train(opened, agents, None, BEGINNING, notes, simulators, checkpoint_every, quiet)
         except UsageError:
@@ -86,8 +91,8 @@ def train(
 def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
     """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
     opened = Run.open(run)
-    backend.prepare(language=of_language(opened.config.get("algorithm", "")))
-    agents: Trainee = build(opened.config)
+    backend.prepare(language=opened.family == "language")
+    agents: Trainee = build_run(opened)
     with simulation(agents.algorithm.env) as simulators:
         if not checkpoint.list_checkpoints(opened.checkpoints):
             opened.cut_metrics(0)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from puzzlebox.envs.own import line_of, load_file
 from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 
 
@@ -48,7 +47,7 @@ class RewardFunction:
         try:
             rewards = self.function(**given)
         except Exception as error:
-            raise PuzzleboxError(f"{self.spec} failed: {type(error).__name__}: {error}{_line(error)}") from error
+            raise PuzzleboxError(f"{self.spec} failed: {type(error).__name__}: {error}{line_of(error)}") from error
         return self._checked(rewards, len(completions))
 
     def check_columns(self, columns: Iterable[str]) -> None:
@@ -88,7 +87,7 @@ def reward_function(spec: str) -> RewardFunction:
     source, colon, name = spec.rpartition(":")
     if not colon or not source or not name:
         raise UsageError(f"reward function '{spec}' is incomplete; write module:function or file.py:function")
-    module = _from_file(Path(source)) if source.endswith(".py") else _from_module(source)
+    module = load_file(Path(source), "reward") if source.endswith(".py") else _from_module(source)
     if not hasattr(module, name):
         functions = [n for n, f in vars(module).items() if inspect.isfunction(f) and not n.startswith("_")]
         raise unknown(f"function in {source}", name, functions or ["no function"])
@@ -107,32 +106,10 @@ def reward_function(spec: str) -> RewardFunction:
     return RewardFunction(spec, function, None if takes_all else frozenset(p.name for p in named), needs)
 
 
-def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError(f"reward file '{path}' does not exist")
-    found = importlib.util.spec_from_file_location(f"puzzlebox_reward_{path.stem}", path)
-    assert found is not None and found.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses and typing look modules up there
-    try:
-        found.loader.exec_module(module)
-    except Exception as error:
-        raise PuzzleboxError(f"reward file '{path}' failed: {type(error).__name__}: {error}{_line(error)}") from error
-    return module
-
-
 def _from_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or name) in (name, name.partition(".")[0]):
             raise UsageError(f"module '{name}' does not exist; for a file write path/to/file.py:function") from None
-        raise PuzzleboxError(f"module '{name}' failed: {type(error).__name__}: {error}{_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    """Where in the user's code it happened, in words: the innermost line."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+        raise PuzzleboxError(f"module '{name}' failed: {type(error).__name__}: {error}{line_of(error)}") from error

@@ -13,7 +13,7 @@ from puzzlebox.pictures import figures, plots
 from puzzlebox.pictures.page import Check, Equation, Picture, Row, Table, Tile
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.agents import Agents
-from puzzlebox.runs.build import build
+from puzzlebox.runs.build import build_run
 from puzzlebox.runs.directory import Run
 from puzzlebox.types import MDP, Layout, State
 
@@ -43,7 +43,7 @@ class Chapter(NamedTuple):
 def trained(path: Path) -> tuple[Run, Agents, State]:
     """A finished run with its agents and what they learned, leaves ``[A, ...]``."""
     run = Run.open(path)
-    agents = build(run.config)
+    agents = build_run(run)
     assert isinstance(agents, Agents)  # no chapter asks for a language model's
     state, _, _ = checkpoint.load_newest(run.checkpoints, agents.shapes())
     return run, agents, state
