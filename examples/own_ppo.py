@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from puzzlebox.acting.actor import play
+from puzzlebox.acting.actor import actor_policy
 from puzzlebox.acting.rollout import Choice, Worlds, rollout, start
 from puzzlebox.algorithms.deep import optimiser
 from puzzlebox.envs.vector import vectorize
@@ -82,7 +82,7 @@ class MyPPO(eqx.Module):
         return State(nets, optimiser_state, worlds, key), metrics | learning
 
     def policy(self, state: State, greedy: bool = False) -> Policy:
-        return play(state.nets.policy, self.env, greedy, read=network_input)
+        return actor_policy(state.nets.policy, self.env, greedy, read=network_input)
 
     def _optimiser(self) -> optax.GradientTransformation:
         updates = self.steps // self.iteration_steps * self.num_epochs * self.num_minibatches

@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(puzzlebox [^`]+)`")
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {ROOT / "examples/own_ppo.py"})  # that one is no program
 TINY = "new,layers=1,width=16,heads=2,kv_heads=2,hidden=16,context=64"
 LANGUAGE = [name for name in ALGORITHMS if of_language(name)]
 OTHERS = [name for name in ALGORITHMS if name not in LANGUAGE]

@@ -142,7 +142,7 @@ def test_a_policy_in_python_takes_and_gives_numpy_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone.py:A", "no file 'gone.py'"),
+        ("gone.py:A", "world file 'gone.py' does not exist"),
         ("spring.py:Sprong", "unknown world in spring.py 'Sprong'; did you mean Spring"),
         ("spring.py:REWARD", "is no world: it lacks observation_space"),
         ("spring.py:Spring,stifness=1", "unknown option of spring.py:Spring 'stifness'; did you mean stiffness"),

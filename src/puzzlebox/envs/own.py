@@ -46,7 +46,7 @@ def load_own(name: str, what: str) -> Any:
 def load_file(path: Path, what: str) -> ModuleType:
     """The module that a Python file makes; ``what`` it holds, for messages."""
     if not path.is_file():
-        raise UsageError(f"there is no file '{path}' with the {what}")
+        raise UsageError(f"{what} file '{path}' does not exist")
     return _load(path.resolve(), path.stat().st_mtime_ns, what)
 
 
