@@ -1,7 +1,7 @@
-"""The state of the whole process: what JAX, XLA, the C library and SDL are told, and which hardware there is.
+"""The state of the whole process: settings of JAX, XLA, the C library and SDL; and which hardware there is.
 
 It is changed here and nowhere else. Nothing of it is undone: a later run in the same process finds it as the first one
-left it, which costs time at most. (Whose simulators are running is the other such state; `envs.host` keeps it.)
+left it, which costs time at most. (Which simulators are running is the other such state; `envs.host` keeps it.)
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ LEVEL = "--xla_backend_optimization_level"
 
 
 def prepare(language: bool = False) -> None:
-    """Before the first use of JAX: one device per CPU core, quick compiling, a cache of compiled programs on disk.
+    """To be called before the first use of JAX: one device per CPU core, fast compilation, compiled programs on disk.
 
-    ``language`` is for programs that train language models: memory that they free stays theirs, see `_keep_memory`.
+    ``language`` is for programs that train language models: freed memory is kept, see `_keep_memory`.
 
     LLVM's third level of optimisation takes twice the time of its second and makes our programs no faster
     (``XLA_FLAGS`` may ask for another). With the cache a second start takes seconds (``PUZZLEBOX_CACHE=off`` turns it
@@ -43,7 +43,7 @@ def prepare(language: bool = False) -> None:
 
 
 def _keep_memory() -> None:
-    """Has the C library keep what is freed, where it is glibc.
+    """Makes the C library keep memory that is freed, where it is glibc.
 
     By its defaults it hands large blocks back to the system, and every step of a training then takes them anew, page
     by page: 3.6 GB and a third of the time of a step of SFT on a model of 135M weights. It must come before
@@ -58,7 +58,7 @@ def _keep_memory() -> None:
 
 
 def draw_in_memory() -> None:
-    """Has SDL, with which Gymnasium's worlds draw themselves, open no window, so that no screen is needed."""
+    """Lets SDL, with which Gymnasium's worlds draw themselves, open no window, so that no screen is needed."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
@@ -68,11 +68,13 @@ def cores() -> int:
 
 
 def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that numbers depend on, by name."""
     names = ("puzzlebox", "jax", "jaxlib", "equinox", "optax", "gymnasium", "numpy")
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
 
 
 def hardware() -> dict[str, Any]:
+    """The device, its platform, how many JAX sees, and the CPU cores. Starts JAX."""
     device = jax.devices()[0]
     return {"device": device.device_kind, "platform": device.platform, "devices": jax.device_count(), "cores": cores()}
 

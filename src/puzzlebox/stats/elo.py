@@ -4,12 +4,12 @@ Model: A scores against B, a draw counting half, σ((R_A − R_B) ln 10 / 400) o
 10 to 1. The ratings R are the maximum-likelihood ones of all pairs together (Bradley & Terry 1952; Elo 1978), with mean
 zero; where only two played, their difference is simply 400 log₁₀(s / (1 − s)) of the score s.
 
-Intervals: what a pair would give in endless play is unknown; given its record, the chances of a win, a draw and a
-loss have the posterior Dirichlet(wins + ½, draws + ½, losses + ½) (Jeffreys' prior). Ratings are fitted to draws from
-it, and the interval holds 95% of them. Two reasons against the more usual ways: the curvature of the likelihood takes a
-draw for half a win and half a loss, so its interval is too wide where most games are drawn; resampling the games gives
-a player that never lost an interval of width zero around infinity. The rating itself is fitted to the mean of that
-posterior, so that it is finite: 1,000 wins of 1,000 are about +1250, with an interval open to far above.
+Intervals: a pair's true probabilities of a win, a draw and a loss are unknown; given its record, they have the
+posterior Dirichlet(wins + ½, draws + ½, losses + ½) (Jeffreys' prior). Ratings are fitted to samples from it, and the
+interval holds 95% of them. Why not the more usual ways? The curvature of the likelihood counts a draw as half a win and
+half a loss, so its interval is too wide where most games are drawn; resampling the games gives a player that never lost
+an interval of width zero around infinity. The rating itself is fitted to the mean of that posterior, so that it is
+finite: 1,000 wins of 1,000 are about +1250, with an interval that reaches far above.
 """
 
 from __future__ import annotations
@@ -37,19 +37,23 @@ class Ratings(NamedTuple):
 
 
 def rate(wins: np.ndarray, draws: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> Ratings:
-    """The ratings of ``P`` players. ``wins[i, j]`` [P, P]: games that i won against j; ``draws`` [P, P] is symmetric.
+    """The ratings of ``P`` players, in Elo points. ``wins [P, P]``: games that i won against j; ``draws [P, P]``.
 
-    Pairs that never met say nothing. Raises ValueError unless every player is linked to every other by games.
+    ``draws`` is symmetric. Pairs that never met contribute nothing; equal ``seed``, equal intervals. Raises ValueError
+    unless every player is linked to every other by games.
     """
     wins, draws = np.asarray(wins, np.float64), np.asarray(draws, np.float64)
     games = wins + draws + wins.T
     if not _linked(games > 0):
         raise ValueError("the players fall into groups that never met; they have no common scale")
+    # the pairs that met, and their results
     first, second = np.triu_indices(len(wins), 1)
     met = games[first, second] > 0
     first, second = first[met], second[met]
     outcomes = np.stack([wins[first, second], draws[first, second], wins[second, first]], -1) + PRIOR  # [M, 3]
     count = games[first, second]
+
+    # ratings of the posterior's mean (row 0), and of samples from it
     generator = np.random.default_rng(seed)
     chances = np.stack([generator.dirichlet(row, samples) for row in outcomes], 1)  # [samples, M, 3]
     mean = outcomes / outcomes.sum(-1, keepdims=True)
@@ -82,11 +86,6 @@ def fit(first: np.ndarray, second: np.ndarray, shares: np.ndarray, count: np.nda
         if np.abs(step).max() < 1e-10:
             break
     return SCALE * x
-
-
-def expected_score(difference: float) -> float:
-    """The points per game of a player who is ``difference`` Elo points stronger."""
-    return float(1 / (1 + 10 ** (-difference / 400)))
 
 
 def _linked(met: np.ndarray) -> bool:

@@ -1,11 +1,11 @@
-"""How sure are we? Robust averages over seeds, bootstrap intervals, and a test that holds with few seeds.
+"""How sure are we? Robust averages over seeds, bootstrap intervals, and a test that is valid with few seeds.
 
 Scores are ``[N]`` (one per seed) or ``[M, N]`` (tasks × seeds). Sources: Agarwal et al. 2021, "Deep reinforcement
 learning at the edge of the statistical precipice" (interquartile mean, stratified bootstrap, probability of
 improvement); Mann & Whitney 1947; Fisher 1935 (permutation test).
 
-Departures: the paper declares a difference where an interval excludes no difference. With 3 seeds such intervals see
-a difference between equals in one case of five (5 seeds: up to one of ten), so `permutation_test` stands beside them.
+Departures: the paper declares a difference where the interval of the difference excludes 0. With 3 seeds that finds a
+difference between equals in one case of five (5 seeds: up to one of ten), so `permutation_test` stands beside it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def probability_of_improvement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(scores: np.ndarray, statistic: Statistic = iqm, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """``statistic`` of ``resamples`` resampled score tables, ``[resamples]``: seeds drawn again within each task."""
+    """``statistic`` of resampled score tables, ``[resamples]``: within each task seeds are drawn with replacement.
+
+    Raises ValueError for scores that are empty or not ``[N]`` or ``[M, N]``.
+    """
     table = _table(scores)
     generator = np.random.default_rng(seed)
     values = [statistic(part.reshape(len(part), -1)) for part in _resample(generator, table, resamples, table.size)]
@@ -63,7 +66,7 @@ def bootstrap(scores: np.ndarray, statistic: Statistic = iqm, resamples: int = R
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> Interval:
-    """The percentile interval of bootstrapped values."""
+    """The percentile interval of bootstrapped values ``[resamples]``: (low, high)."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -99,6 +102,7 @@ def permutation_test(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, s
     The statistic is |P(A > B) − ½|, labels are shuffled within each task, and the data themselves count as one
     shuffle. Valid with any number of seeds: between equals it is below 0.05 in at most 5% of cases.
     """
+    # P(A > B) depends on the scores through their ranks alone, so these are computed once.
     table_a, table_b = _table(a), _table(b)
     num_a, num_b = table_a.shape[1], table_b.shape[1]
     pooled = np.concatenate([table_a, table_b], axis=1)
@@ -110,6 +114,7 @@ def permutation_test(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, s
     def distance(ranks: np.ndarray) -> np.ndarray:
         return np.abs((ranks[..., :num_a].sum(axis=-1) - expected).sum(axis=-1))
 
+    # how many shuffles are as extreme as the data?
     observed, extreme, done = distance(ranks), 0, 0
     while done < resamples:
         count = min(resamples - done, max(1, CHUNK // ranks.size))

@@ -1,8 +1,8 @@
-"""How sure are we of a share: of right answers, of won comparisons?
+"""How sure are we of a proportion, such as that of right answers or of won comparisons?
 
 Intervals are a Bayesian bootstrap (Rubin 1981): problems get random weights, Dirichlet(1, …, 1), beside half a success
-and half a failure that nobody saw. With one agent and yes-or-no answers that is exactly Jeffreys' interval (Brown, Cai
-& DasGupta 2001), so nine right answers of nine do not give the interval [1, 1], as plain resampling would.
+and half a failure as a prior. With one agent and yes-or-no answers that is exactly Jeffreys' interval (Brown, Cai &
+DasGupta 2001), so nine right answers of nine do not give the interval [1, 1], as plain resampling would.
 
 Departure: agents are weighted too, by Dirichlet(c, …, c) with c = (A − 2)/A, which gives their mean the variance s²/A;
 an ordinary bootstrap over 3 agents gives it only two thirds of that.
@@ -15,11 +15,14 @@ import math
 import numpy as np
 
 RESAMPLES = 4000
-UNSEEN = 0.5  # weight of the success, and of the failure, that nobody saw: Jeffreys' prior
+UNSEEN = 0.5  # weight of the prior's success, and of its failure: Jeffreys' prior
 
 
 def interval(values: np.ndarray, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """95% interval of the mean of ``values [A, problems]`` between 0 and 1; see the head of this file."""
+    """The 95% interval of the mean of ``values [A, problems]``, all between 0 and 1; the method is above.
+
+    A counts agents (seeds). ``level`` is the interval's probability; equal ``seed``, equal interval.
+    """
     agents, problems, unseen = weights(values.shape[0], values.shape[1], seed)
     means = np.einsum("ra,ap,rp->r", agents, values, problems) + unseen[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -27,9 +30,10 @@ def interval(values: np.ndarray, seed: int = 0, level: float = 0.95) -> tuple[fl
 
 
 def weights(agents: int, problems: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The bootstrap's random weights, one row per resample: of agents, problems, and (success, failure) unseen.
+    """The bootstrap's random weights, one row per resample: of agents, of problems, and of the prior (success,
+    failure).
 
-    ``[R, A]`` sums to 1; ``[R, problems]`` and ``[R, 2]`` sum to 1 together.
+    ``[R, A]`` sums to 1; ``[R, problems]`` and ``[R, 2]`` together sum to 1.
     """
     generator = np.random.default_rng(seed)
     shape = np.r_[np.ones(problems), UNSEEN, UNSEEN]
@@ -44,7 +48,7 @@ def weights(agents: int, problems: int, seed: int = 0) -> tuple[np.ndarray, np.n
 def pass_at(correct: np.ndarray, k: int) -> float:
     """The chance that at least one of ``k`` completions is right, from ``correct [..., n]`` with n ≥ k samples.
 
-    pass@k = mean over problems of 1 − C(n − c, k) / C(n, k), c of n being right: without bias, unlike 1 − (1 − c/n)^k.
+    pass@k = mean over problems of 1 − C(n − c, k) / C(n, k) with c of n right: unbiased, unlike 1 − (1 − c/n)^k.
     Source: Chen et al. 2021, arXiv 2107.03374.
     """
     n = correct.shape[-1]

@@ -1,15 +1,16 @@
-"""When a solver may stop: bounds on the distance to V* that hold in float64.
+"""When a solver may stop: bounds on the distance from V* that hold in float64.
 
     γ < 1:  ‖V − V*‖∞ ≤ max |T V − V| / (1 − γ)                       (Puterman 1994, theorem 6.3.1)
     γ = 1:  |V − V^π| ≤ max |T V − V| · (longest expected episode of the greedy π)
 
-With γ = 1 ties need care: "stay here for ever" can look as good as "go to the goal" (both are worth the goal's value
-by the optimality equation), so among equally good actions one that leads to an end is chosen.
+With γ = 1 ties need care: "stay here for ever" can look as good as "go to the goal" (by the optimality equation both
+are worth the goal's value), so among equally good actions one that leads to an end is chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,21 @@ from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.ops import bellman
 from puzzlebox.types import MDP, Array
 
-Proof = tuple[np.ndarray, np.ndarray, np.ndarray, float, float]
+
+class Proof(NamedTuple):
+    """Values with the bound on their error, as in `Solution`."""
+
+    values: np.ndarray  # float64 [S]
+    q_values: np.ndarray  # float64 [S, U]
+    policy: np.ndarray  # int32 [S]
+    residual: float
+    error_bound: float
 
 
 def residual_target(mdp: MDP, discount: float, tolerance: float) -> float:
-    """The residual to reach first so that the values are within ``tolerance``.
+    """The residual to aim at first, so that the values err by at most ``tolerance``.
 
+    With γ = 1 the bound depends on the policy that is found, so this is a guess, which `certify` lowers where needed.
     Raises UsageError for a bad γ or tolerance, and for γ = 1 where no end is in reach of a state that is paid.
     """
     check_discount(discount)
@@ -37,6 +47,7 @@ def residual_target(mdp: MDP, discount: float, tolerance: float) -> float:
         return tolerance * (1 - discount)
     possible = np.asarray(mdp.probability) > 0
     paid = (possible & (np.asarray(mdp.reward) != 0)).any((1, 2))
+    # With γ = 1 a state that is paid but never reaches an end may have an infinite value.
     hopeless = _lead_to_end(mdp, np.ones(possible.shape[:2], bool)) < 0
     if (hopeless & paid).any():
         state = int(np.flatnonzero(hopeless & paid)[0])
@@ -52,16 +63,18 @@ def certify(
     values: np.ndarray,
     continue_to: Callable[[np.ndarray, float], np.ndarray],
 ) -> Proof:
-    """Runs ``continue_to(values, residual)`` until the bound holds; returns values, q, policy, residual and bound.
+    """Runs ``continue_to(values, residual)`` until the error bound is within ``tolerance``.
 
-    Raises UsageError where float64 cannot reach the tolerance, PuzzleboxError where the values did not settle.
+    ``continue_to`` improves values [S] until their residual is as small as it is told; ``target`` is the first such
+    residual. It is lowered as long as that still helps. Raises UsageError where float64 cannot reach the tolerance,
+    PuzzleboxError where the values did not settle.
     """
     residual, before = np.inf, np.inf
     while residual == np.inf or residual < 0.9 * before:
         before = residual
         values = continue_to(values, target)
         proof = prove(mdp, values, discount)
-        *_, residual, bound = proof
+        residual, bound = proof.residual, proof.error_bound
         if bound <= tolerance:
             return proof
         target = min(target / 4, 0.5 * target * tolerance / bound)
@@ -74,18 +87,19 @@ def certify(
 def prove(mdp: MDP, values: np.ndarray, discount: float) -> Proof:
     """The action values, policy, residual and error bound that belong to ``values``."""
     with jax.enable_x64(True):
-        q_values, greedy, worst = map(np.asarray, _judge(mdp, values, discount))
-    # What float64 itself may have hidden in the sum over K outcomes counts as residual too.
+        q_values, greedy, worst = map(np.asarray, _residual(mdp, values, discount))
+    # Rounding in the sum over K outcomes may hide part of the residual; the most that it can hide is added.
     hidden = (mdp.next_state.shape[-1] + 2) * np.finfo(np.float64).eps * np.abs(q_values).max()
     residual = float(worst + hidden)
     if discount < 1.0:
-        return values, q_values, greedy, residual, residual / (1 - discount)
+        return Proof(values, q_values, greedy, residual, residual / (1 - discount))
     policy = proper_greedy(mdp, q_values, slack=max(2 * residual, 1e-12 * float(np.abs(values).max())))
-    return values, q_values, policy, residual, residual * _longest_episode(mdp, policy)
+    return Proof(values, q_values, policy, residual, residual * _longest_episode(mdp, policy))
 
 
 @jax.jit
-def _judge(mdp: MDP, values: Array, discount: Array) -> tuple[Array, Array, Array]:
+def _residual(mdp: MDP, values: Array, discount: Array) -> tuple[Array, Array, Array]:
+    """Action values [S, U], the greedy policy [S], and max |T V − V|."""
     q_values = bellman.action_values(mdp, values, discount)
     return q_values, bellman.greedy(q_values), jnp.max(jnp.abs(jnp.max(q_values, axis=-1) - values))
 

@@ -130,6 +130,7 @@ class DynaQ(eqx.Module):
 
 
 def empty_model(num_states: int, num_actions: int, memory: int) -> Model:
+    """A model that remembers nothing yet, with room for ``memory`` outcomes of every entry."""
     shape = (num_states, num_actions, memory)
     return Model(
         jnp.zeros(shape, jnp.int32),
@@ -143,6 +144,7 @@ def empty_model(num_states: int, num_actions: int, memory: int) -> Model:
 
 def remember(model: Model, state: Array, action: Array, next_state: Array, reward: Array, terminated: Array) -> Model:
     """Adds ``B`` steps, each argument ``[B]``; an entry that is full forgets its oldest outcome."""
+    # Several worlds may visit one entry at once: each gets a slot of its own, and of more than fit the last ones stay.
     num_states, num_actions, memory = model.next_state.shape
     order = jnp.arange(len(state))
     same = (state[:, None] == state) & (action[:, None] == action)
@@ -151,6 +153,8 @@ def remember(model: Model, state: Array, action: Array, next_state: Array, rewar
     slot = (before + rank) % memory
     overwritten = (same & (slot[:, None] == slot) & (order > order[:, None])).any(-1)
     place = jnp.where(overwritten, num_states, state), action, slot  # a state past the end writes nothing
+
+    # Entries seen for the first time join the list of known ones.
     new = (before == 0) & (rank == 0)
     position = jnp.where(new, model.num_known + jnp.cumsum(new) - 1, num_states * num_actions)
     return Model(
@@ -164,7 +168,7 @@ def remember(model: Model, state: Array, action: Array, next_state: Array, rewar
 
 
 def recall(model: Model, chance: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Steps drawn evenly from the known entries and then from their outcomes, by uniform numbers ``[2, N]``.
+    """Remembered steps: a known entry drawn uniformly, then one of its outcomes, by uniform numbers ``chance [2, N]``.
 
     Returns state, action, reward, terminated and next state, each ``[N]``.
     """
@@ -176,4 +180,5 @@ def recall(model: Model, chance: Array) -> tuple[Array, Array, Array, Array, Arr
 
 
 def _pick(chance: Array, size: Array) -> Array:
+    """An index below ``size``, from a uniform number in [0, 1)."""
     return jnp.minimum((chance * size).astype(jnp.int32), size - 1)

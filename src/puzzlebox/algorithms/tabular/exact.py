@@ -2,7 +2,7 @@
 
 All figures are float64. A policy's value solves the linear system (I − γ P_π) V = R_π (Puterman 1994, section 6.1),
 here by a sparse direct solver. With γ = 1 it exists only where the episode ends with certainty or all further rewards
-are 0; anything else is refused by name.
+are 0; anything else raises a UsageError that names a state.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _q_table = jax.jit(bellman.action_values)
 class Solution(NamedTuple):
     """The optimal values and policy of an MDP, with the proof of how exact they are.
 
-    ``residual`` is max |T V − V| of the returned values. ``error_bound`` is residual / (1 − γ), which no value errs
-    by more than; with γ = 1 it is residual × (longest expected episode of ``policy``).
+    ``residual`` is max |T V − V| of the returned values. No value errs by more than ``error_bound``, which is
+    residual / (1 − γ), or with γ = 1 residual × (longest expected episode of ``policy``).
     """
 
     values: np.ndarray  # float64 [S]
@@ -51,7 +51,7 @@ class PolicyCheck(NamedTuple):
 
 
 class PlanOutcome(NamedTuple):
-    """What a fixed list of moves brings on average, played to its end whatever happens."""
+    """The expected outcome of a fixed list of actions, played to its end whatever happens."""
 
     expected_return: float
     end_probability: float  # the episode has ended by the end of the plan
@@ -66,7 +66,7 @@ def check_discount(discount: float) -> None:
 
 
 def q_table(mdp: MDP, values: ArrayLike, discount: float) -> np.ndarray:
-    """Action values in float64, [S, U]."""
+    """The action values [S, U] that follow from ``values`` [S], in float64."""
     with jax.enable_x64(True):
         return np.asarray(_q_table(mdp, values, discount))
 
@@ -78,6 +78,7 @@ def evaluate_policy(mdp: MDP, policy: ArrayLike, discount: float) -> np.ndarray:
     """
     check_discount(discount)
     reward, transition = policy_process(mdp, policy)
+    # The states with a linear system to solve; with γ = 1 those that certainly reach the end, the others are worth 0.
     solved = np.ones(len(reward), bool)
     if discount == 1.0:
         solved = reaches_end(transition)
@@ -125,7 +126,7 @@ def reaches_end(transition: sparse.csr_array) -> np.ndarray:
 
 
 def _closure(transition: sparse.csr_array, target: np.ndarray) -> np.ndarray:
-    """The states with a path into ``target``, itself included."""
+    """The states from which ``target`` can be reached, itself included; both bool [S]."""
     backward = transition.T.tocsr()
     reached, frontier = target.copy(), target
     while frontier.any():
@@ -156,6 +157,7 @@ def play_plan(mdp: MDP, state: int, actions: ArrayLike, discount: float) -> Plan
     """
     probability, reward = np.asarray(mdp.probability, np.float64), np.asarray(mdp.reward, np.float64)
     terminated, next_state = np.asarray(mdp.terminated), np.asarray(mdp.next_state)
+    # The probability of being in each state with the episode still running.
     weight = np.zeros(len(next_state))
     weight[state] = 1.0
     total, steps, last = 0.0, 0.0, dict[float, float]()

@@ -1,4 +1,4 @@
-"""Expected SARSA (van Seijen et al. 2009): SARSA without the chance of the next action.
+"""Expected SARSA (van Seijen et al. 2009): SARSA without the variance of the next action.
 
 Idea: after every step, move Q(s, a) towards r + γ Σ_a' π(a'|s') Q(s', a') with the ε-greedy policy π that acts.
 Source: Sutton & Barto (2018), section 6.6. Departures: many worlds learn one table at once; ε falls linearly; the step

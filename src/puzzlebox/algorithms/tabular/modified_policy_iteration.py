@@ -1,4 +1,4 @@
-"""Modified policy iteration: improve the policy once, evaluate it by a few sweeps, repeat (Puterman & Shin 1978).
+"""Modified policy iteration: improve the policy, evaluate it by a few sweeps, repeat (Puterman & Shin 1978).
 
     π ← argmax_a q(s, a),   V ← T_π^m T V
 

@@ -2,9 +2,9 @@
 
 Idea: play, then move Q(s, a) towards the whole return that followed the episode's first visit to (s, a); act
 ε-greedily in Q. Departures: the policy improves after every iteration and not after every episode; a truncated episode
-goes on with the value of its true last state, E_π Q(s', ·), and so does one that still runs ``num_steps`` to
-2 ``num_steps`` steps after the visit, for else a policy that walks in circles would never learn better; ε falls
-linearly; the step size may fall slower than 1/n.
+is bootstrapped from its true last state, E_π Q(s', ·), and so is one that still runs ``num_steps`` to 2 ``num_steps``
+steps after the visit, for otherwise a policy that walks in circles would never learn better; ε falls linearly; the step
+size may fall more slowly than 1/n.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Steps(NamedTuple):
 class State(NamedTuple):
     values: Values
     worlds: Worlds
-    unfinished: Steps  # the last iteration's
+    unfinished: Steps  # the last iteration's, of which some may still wait for the end of their episode
     waiting: Array  # bool [T, B], True where the episode had not ended yet
     visited: Array  # int32 [B, S, U], the episode that last visited the entry
     episode: Array  # int32 [B], the number of the current one, from 1
@@ -119,14 +119,19 @@ class MonteCarlo(eqx.Module):
 
     def _improve(self, state: State, taken: Steps, epsilon: Array) -> tuple[Values, Array, Array]:
         """Learns from every episode that ended just now; also which new steps wait for their episode's end."""
+        # The last iteration's steps and the new ones: episodes that were still running then may have ended now.
         both = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), state.unfinished, taken)
         done = both.terminated | both.truncated
         finished = jax.lax.cummax(done.astype(jnp.int32), axis=0, reverse=True) == 1
         old = jnp.arange(len(done))[:, None] < self.num_steps  # too long an episode is taken as cut off here
         new = jnp.concatenate([state.waiting, jnp.ones_like(state.waiting)])
+
+        # Their returns, bootstrapped where an episode was cut off.
         row = state.values.q[both.next_state]
         next_value = policy_values(row, epsilon_soft(row, epsilon))
         returns = discounted_returns(both.reward, next_value, both.terminated, both.truncated, self.discount)
+
+        # Learn from first visits whose return is known, each once.
         counts = (finished | old) & new & both.first
         num_states = state.values.q.shape[0]
         place = jnp.where(counts, both.state, num_states).reshape(-1)  # a state past the end is left out

@@ -1,12 +1,12 @@
-"""Value iteration for large worlds: Gauss-Seidel backups in the order in which reward spreads.
+"""Value iteration for large worlds: Gauss-Seidel backups in the order in which values spread.
 
     V(s) ← max_a (Σ_{k: s_k ≠ s} p_k γ V(s_k) + R(s, a)) / (1 − γ p(s | s, a)),   newest values on the right
 
 States are sorted by their distance, in most likely moves, from the states where reward comes in, and cut into blocks
-of one distance. A sweep runs over the blocks with the newest values, so that one sweep carries news across the whole
-world, where a plain sweep carries it one move. Blocks whose values have settled are left out, and an action that
-leans little on later blocks is over-relaxed; both are only order and speed: what is returned is proved by the plain
-residual in float64.
+of one distance. A sweep goes through the blocks in this order and uses the newest values, so one sweep carries a change
+across the whole world, where a plain sweep carries it one move. Blocks whose values have settled are skipped, and
+actions that depend little on later blocks are over-relaxed. Neither affects exactness: what is returned is certified by
+the plain residual in float64.
 
 Sources: Puterman 1994, section 6.3.3 (Gauss-Seidel, self-transitions divided out); Wingate & Seppi 2005 (ordering by
 the flow of information); Young 1954 (over-relaxation).
@@ -29,7 +29,7 @@ from puzzlebox.algorithms.tabular.exact import Solution
 from puzzlebox.ops import bellman
 from puzzlebox.types import MDP, Array, ArrayLike
 
-SWEEPS = 32  # between two looks at the residual
+SWEEPS = 32  # per call of the compiled program, after which the host looks at the changes
 
 
 class Blocks(NamedTuple):
@@ -49,6 +49,7 @@ def ordered_value_iteration(
 
     Raises UsageError for γ outside [0, 1], values that are not finite (γ = 1), or a tolerance float64 cannot reach.
     """
+    # Sort the states.
     started = time.perf_counter()
     target = residual_target(mdp, discount, tolerance)
     iterations = 0
@@ -77,6 +78,7 @@ def ordered_value_iteration(
                 before = min(before, change)
             return np.asarray(slots)[order.slot]
 
+        # Sweep, and certify.
         first = np.full(len(mdp.next_state), order.first_value)
         values, q_values, policy, residual, bound = certify(mdp, discount, tolerance, target, first, continue_to)
     seconds = time.perf_counter() - started
@@ -85,7 +87,7 @@ def ordered_value_iteration(
 
 
 def _compile_sweeps(mdp: MDP, shape: tuple[int, int], reads: tuple[int, int]) -> tuple[Any, float]:
-    """The compiled `_sweeps` for tables of these sizes, and the seconds that took."""
+    """`_sweeps` compiled for tables of these sizes, and the seconds that it took."""
     started = time.perf_counter()
     (num_blocks, size), (_, num_actions, width) = shape, mdp.next_state.shape
     with jax.enable_x64(True):
@@ -114,6 +116,7 @@ def _arrange(mdp: MDP, state: Array, slot: Array, reads: Array, discount: Array)
     def arranged(table: ArrayLike) -> Array:
         return jnp.swapaxes(table.reshape(len(table), -1)[state.ravel()].reshape(num_blocks, size, -1), 1, 2)
 
+    # The outcomes in sweep order; an action's own state is taken out of its outcomes by dividing by 1 − γ p(s | s, a).
     next_state = arranged(mdp.next_state)
     weight = arranged(jnp.where(mdp.terminated, 0.0, discount * mdp.probability))
     own = next_state == state[:, None, :]
@@ -125,6 +128,8 @@ def _arrange(mdp: MDP, state: Array, slot: Array, reads: Array, discount: Array)
     rest = jnp.where(endless, 1.0, rest)
     reward = jnp.where(endless & (reward != 0), jnp.sign(reward) * jnp.inf, reward / rest)
     weight = jnp.where(own, 0.0, weight).reshape(shape) / rest[:, :, None]
+
+    # How much an action depends on blocks that come later in the sweep, whose values are still old.
     next_slot = slot[next_state]
     after = (next_slot // size > jnp.arange(num_blocks)[:, None, None]).reshape(shape)
     later = jnp.where(after, weight, 0.0).sum(2)
@@ -134,8 +139,8 @@ def _arrange(mdp: MDP, state: Array, slot: Array, reads: Array, discount: Array)
 def _read(blocks: Blocks, values: Array, block: Array) -> tuple[Array, list[Array]]:
     """The values of one block [B] and the action values that follow from them, U arrays of [B].
 
-    Everything is read by one gather: were the block's own values read apart, XLA would put that off until after the
-    write and copy all values for it.
+    Everything is read by one gather: if the block's own values were read separately, XLA would delay that until after
+    the write and copy all values for it.
     """
     next_slot, weight, reward = blocks.next_slot[block], blocks.weight[block], blocks.reward[block]
     size, width = reward.shape[-1], len(weight) // len(reward)

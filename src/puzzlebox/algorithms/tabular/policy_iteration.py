@@ -2,8 +2,8 @@
 
     V_n = (I − γ P_π)⁻¹ R_π,   π ← argmax_a q_n(s, a)
 
-An action is replaced only by one that is better by more than rounding, so that ties never make it go round. With
-γ = 1 it starts from a policy that reaches an end wherever one can be reached.
+An action is replaced only by one that is better by more than rounding, so that ties cannot make it cycle. With γ = 1 it
+starts from a policy that reaches an end wherever one can be reached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def policy_iteration(mdp: MDP, discount: float, tolerance: float = 1e-6, max_ite
     Raises UsageError for γ outside [0, 1], values that are not finite (γ = 1), or a tolerance float64 cannot reach.
     """
     started = time.perf_counter()
-    residual_target(mdp, discount, tolerance)
+    residual_target(mdp, discount, tolerance)  # only for its checks
     zeros = np.zeros(len(mdp.next_state))
     q_values = q_table(mdp, zeros, discount)
     policy = proper_greedy(mdp, q_values, np.inf) if discount == 1.0 else q_values.argmax(-1)

@@ -1,4 +1,4 @@
-"""Q-learning (Watkins & Dayan 1992): the value of acting best from here on, learned while acting differently.
+"""Q-learning (Watkins & Dayan 1992): off-policy control, which learns the optimal values while it explores.
 
 Idea: after every step, move Q(s, a) towards r + γ max_a' Q(s', a'). Departures: many worlds learn one table at once; ε
 falls linearly; the step size may fall with the visits of each entry.

@@ -1,4 +1,4 @@
-"""SARSA (Rummery & Niranjan 1994): the value of the policy that explores, exploration included.
+"""SARSA (Rummery & Niranjan 1994): on-policy control, which learns the values of the policy that explores.
 
 Idea: after every step, move Q(s, a) towards r + γ Q(s', a') with the action a' that is taken next. Source: Sutton &
 Barto (2018), section 6.4. Departures: many worlds learn one table at once; ε falls linearly; the step size may fall

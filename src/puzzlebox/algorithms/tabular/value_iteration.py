@@ -1,4 +1,4 @@
-"""Value iteration: V ← T V until nothing moves (Bellman 1957; Puterman 1994, section 6.3).
+"""Value iteration: V ← T V until the values settle (Bellman 1957; Puterman 1994, section 6.3).
 
     (T V)(s) = max_a Σ_k p_k (r_k + γ V(s_k))
 

@@ -1,4 +1,4 @@
-"""Worlds for tables: states as whole numbers, and the random numbers of many steps drawn at once.
+"""Worlds for tabular learners: states are whole numbers, and the random numbers of many steps are drawn at once.
 
 A world that knows its MDP is stepped straight from its table: one lookup for all ``B`` of them, with no keys inside the
 loop. That is several times as fast on a CPU as stepping the world itself, and draws from the same distributions. Any
@@ -29,6 +29,7 @@ class Ended(NamedTuple):
     episode_length: Array
 
     def metrics(self) -> Metrics:
+        """The means over the episodes that ended, NaN if none did."""
         return {name: nan_mean(values) for name, values in self._asdict().items()}
 
 
@@ -38,6 +39,7 @@ class VectorWorlds(eqx.Module):
     env: VectorEnvironment
 
     def start(self, key: Key) -> Worlds:
+        """All worlds at the beginning of an episode."""
         return start(self.env, key)
 
     def draw(self, key: Key, num_steps: int) -> Any:
@@ -58,11 +60,15 @@ class TableWorlds(eqx.Module):
     num_envs: int = eqx.field(static=True)
 
     def start(self, key: Key) -> Worlds:
+        """As `VectorWorlds.start`."""
         first = self._first(jax.random.uniform(key, (self.num_envs,)))
         return Worlds(jnp.zeros_like(first), first, jnp.zeros(self.num_envs), jnp.zeros_like(first))
 
     def draw(self, key: Key, num_steps: int) -> tuple[Array, Array]:
-        """The first state of a next episode, and the number that picks the outcome; both ``[T, B]``."""
+        """The randomness of ``num_steps`` steps: first states of next episodes, and uniform numbers; both ``[T, B]``.
+
+        A uniform number picks the outcome of a step. Where no step is random there are none of them, ``[T, 0]``.
+        """
         start_key, outcome_key = jax.random.split(key)
         shape = (num_steps, self.num_envs)
         first = self._first(jax.random.uniform(start_key, shape))
@@ -71,6 +77,7 @@ class TableWorlds(eqx.Module):
 
     def step(self, worlds: Worlds, action: Array, drawn: tuple[Array, Array]) -> tuple[Worlds, Timestep, Ended]:
         """As `VectorWorlds.step`."""
+        # which outcome of the action: an index into the flattened tables
         first, chance = drawn
         mdp = self.table.mdp
         _, num_actions, num_outcomes = mdp.next_state.shape
@@ -78,6 +85,8 @@ class TableWorlds(eqx.Module):
         if num_outcomes > 1:
             thresholds = jnp.asarray(self.table.thresholds.reshape(-1, num_outcomes - 1))[outcome]
             outcome = outcome * num_outcomes + jnp.sum(chance[:, None] >= thresholds, axis=-1)
+
+        # what it leads to
         following = jnp.asarray(mdp.next_state.reshape(-1), jnp.int32)[outcome]
         reward = jnp.asarray(mdp.reward.reshape(-1), jnp.float32)[outcome]
         terminated = jnp.asarray(mdp.terminated.reshape(-1))[outcome]
@@ -88,7 +97,7 @@ class TableWorlds(eqx.Module):
         return _count(worlds, jnp.where(done, 0, time), timestep, jnp.where(done, first, following))
 
     def _first(self, chance: Array) -> Array:
-        """First states drawn by uniform numbers."""
+        """First states drawn by uniform numbers ``chance`` of any shape, int32 of that shape."""
         probability = np.asarray(self.table.mdp.start, np.float64)
         states = np.flatnonzero(probability > 0)
         if len(states) == 1:
@@ -109,7 +118,7 @@ def make_worlds(env: World, num_envs: int) -> VectorWorlds | TableWorlds:
 
 
 def num_states(algorithm: str, space: spaces.Space) -> int:
-    """The rows of a table; raises UsageError for observations that are not whole numbers."""
+    """The number of rows of a table; raises UsageError for observations that are not whole numbers."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
