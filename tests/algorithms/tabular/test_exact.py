@@ -13,7 +13,7 @@ from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
 from puzzlebox.algorithms.tabular.value_iteration import value_iteration
 from puzzlebox.envs import make
 from puzzlebox.envs.gridworld import from_text
-from puzzlebox.envs.table import mdp_from_gymnasium
+from puzzlebox.envs.gymnasium_table import mdp_from_gymnasium
 from puzzlebox.errors import UsageError
 from puzzlebox.types import MDP
 
