@@ -9,8 +9,9 @@ are worth the goal's value), so among equally good actions one that leads to an 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from puzzlebox.algorithms.tabular.exact import check_discount, policy_process, reaches_end
+from puzzlebox.algorithms.tabular.exact import Solution, check_discount, policy_process, reaches_end
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.ops import bellman
 from puzzlebox.types import MDP, Array
@@ -82,6 +83,43 @@ def certify(
         hint = "; with gamma 1 they may have no limit, so use gamma below 1" if discount == 1.0 else ""
         raise PuzzleboxError(f"the values had not settled when the sweeps ran out (residual {residual:.2g}){hint}")
     raise UsageError(f"tolerance {tolerance:g} is finer than float64 can prove here; ask for {2 * bound:.0e} or more")
+
+
+def solve_by_sweeps(
+    method: str, mdp: MDP, discount: float, tolerance: float, sweep: Any, max_iterations: int, *settings: Any
+) -> Solution:
+    """The solution that a jitted ``sweep(mdp, values, discount, target, limit, *settings) -> (values, count)`` finds.
+
+    ``sweep`` improves values [S] until `unsettled` is False and counts its rounds; ``method`` names it. Raises as
+    `residual_target` and `certify`.
+    """
+    started = time.perf_counter()
+    target = residual_target(mdp, discount, tolerance)
+    with jax.enable_x64(True):
+        tables = jax.device_put(mdp)
+        values = jnp.zeros(len(mdp.next_state), jnp.float64)
+        compile_started = time.perf_counter()
+        compiled = sweep.lower(tables, values, discount, target, max_iterations, *settings).compile()
+        compile_seconds = time.perf_counter() - compile_started
+        iterations = 0
+
+        def continue_to(values: np.ndarray, target: float) -> np.ndarray:
+            nonlocal iterations
+            left = max_iterations - iterations
+            swept, count = compiled(tables, jnp.asarray(values), discount, target, left, *settings)
+            iterations += int(count)
+            return np.asarray(swept)
+
+        proof = certify(mdp, discount, tolerance, target, np.zeros(len(mdp.next_state)), continue_to)
+    found, q_values, policy, residual, bound = proof
+    seconds = time.perf_counter() - started
+    return Solution(found, q_values, policy, discount, method, iterations, residual, bound, compile_seconds, seconds)
+
+
+def unsettled(values: Array, change: Array, count: Array, target: Array, limit: Array) -> Array:
+    """Whether another round is due: the last changed values by more than ``target``, or than float64 can tell."""
+    rounding = 8 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+    return (change > jnp.maximum(target, rounding)) & (count < limit)
 
 
 def prove(mdp: MDP, values: np.ndarray, discount: float) -> Proof:
