@@ -5,9 +5,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from killed_runs import finish, puzzlebox, wait_for_points
+from puzzlebox.errors import UsageError
 from puzzlebox.runs import checkpoint
 from puzzlebox.runs.directory import Run
+from puzzlebox.training.train import resume, train
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
@@ -43,3 +47,24 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path):
     assert "Traceback" not in done.stderr
     assert list((path / "checkpoints").iterdir()) == []
     assert Run.open(path).metrics()
+
+
+def test_a_run_goes_on_for_longer_and_is_then_what_it_would_have_been(tmp_path):
+    """Q-learning whose ε and step size do not fall: the longer run is the one that was longer from the start."""
+    settings = {"num_envs": 2, "epsilon_start": 0.1, "epsilon_end": 0.1, "learning_rate_decay": 0.0}
+    settings |= {"episodes": 2, "quiet": True, "seeds": 2}
+    whole = train("q_learning", "grid/maze", run=tmp_path / "whole", steps=4096, **settings)
+    train("q_learning", "grid/maze", run=tmp_path / "run", steps=2048, **settings)
+    with pytest.raises(UsageError, match=r"steps is 2048, but .* has 2048 already"):
+        resume(tmp_path / "run", steps=2048, quiet=True)
+    longer = resume(tmp_path / "run", steps=4096, quiet=True)
+    assert longer["steps"] == whole["steps"] == Run.open(tmp_path / "run").config["steps"]
+    assert longer["greedy"] == whole["greedy"]
+
+
+def test_steps_that_are_no_whole_number_of_iterations_end_a_training(tmp_path):
+    """A config that somebody changed by hand: what is left is less than an iteration."""
+    train("q_learning", "grid/maze", run=tmp_path / "run", steps=2048, num_envs=2, episodes=2, quiet=True)
+    run = Run.open(tmp_path / "run")
+    run.note(steps=run.config["steps"] + 1)
+    assert resume(tmp_path / "run", quiet=True)["steps"] == 2048

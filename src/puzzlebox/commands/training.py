@@ -101,7 +101,11 @@ COMMANDS = {
     "resume": Command(
         "puzzlebox.training.train:resume",
         "continue a run that was stopped or killed",
-        (RUN, CHECKPOINT_EVERY),
+        (
+            RUN,
+            Flag("--steps", "go on for longer, to N steps in all (default: as were asked for)", int, metavar="N"),
+            CHECKPOINT_EVERY,
+        ),
         show=REPORT,
     ),
     "evaluate": Command(

@@ -31,7 +31,7 @@ class Pace:
 
     @property
     def finished(self) -> bool:
-        return self.steps >= self.total_steps or self.seconds >= self.limit
+        return self.total_steps - self.steps < self.iteration_steps or self.seconds >= self.limit
 
     def iterations(self) -> int:
         """Those of the next point; of the first point under a limit one, which tells how long they take."""

@@ -88,11 +88,22 @@ def train(
             raise
 
 
-def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = False) -> dict[str, Any]:
-    """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure."""
+def resume(
+    run: str | Path, *, steps: int | None = None, checkpoint_every: float = 10.0, quiet: bool = False
+) -> dict[str, Any]:
+    """Continues a run from its newest undamaged checkpoint: bit for bit where the world is pure.
+
+    With ``steps`` it goes on for longer than was asked at first, to so many in all. What falls over the whole training
+    (a step size, an ε) then falls over the new length, so at the beginning it is higher again than at the old end.
+    """
     opened = Run.open(run)
     backend.prepare(language=opened.family == "language")
+    if steps is not None:
+        hyperparameters = opened.config["hyperparameters"] | {"steps": steps}
+        opened.config |= {"steps": steps, "hyperparameters": hyperparameters, "minutes": None}
     agents: Trainee = build_run(opened)
+    if steps is not None:
+        check_longer(opened, steps, agents.algorithm.iteration_steps)
     with simulation(agents.algorithm.env) as simulators:
         if not checkpoint.list_checkpoints(opened.checkpoints):
             opened.cut_metrics(0)
@@ -103,6 +114,15 @@ def resume(run: str | Path, *, checkpoint_every: float = 10.0, quiet: bool = Fal
             state, lost = agents.resumed(state, progress["steps"])
             notes += [f"{opened.config['env']} {lost}"] if lost else []
         return _train(opened, agents, state, progress, notes, simulators, checkpoint_every, quiet)
+
+
+def check_longer(run: Run, steps: int, iteration_steps: int) -> None:
+    """Writes the new length of a run into it; raises UsageError where it has been trained for as long already."""
+    whole = steps // iteration_steps * iteration_steps
+    done = max((int(path.stem) for path in checkpoint.list_checkpoints(run.checkpoints)), default=0)
+    if whole <= done:
+        raise UsageError(f"steps is {steps}, but {run.path} has {done} already; name the steps in all, more than those")
+    run.note(steps=whole)
 
 
 def default_path(algorithm: str, env: str) -> Path:
