@@ -77,12 +77,12 @@ COMMANDS = {
     ),
     "export": Command(
         "puzzlebox.inference.export:export",
-        "a trained model for other programs, or its weights alone",
+        "a trained model or the metrics of a run, for other programs",
         (
             Flag("model", "a run, or any other model", metavar="DIR"),
             Flag(
                 "--to",
-                "hf, peft (the adapter alone), gguf, or weights (for playing)",
+                "hf, peft (the adapter alone), gguf, weights (for playing), or the metrics as csv or parquet",
                 metavar="FORMAT",
                 required=True,
             ),

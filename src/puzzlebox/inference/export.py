@@ -1,4 +1,6 @@
-"""Trained models for others: Hugging Face directories, PEFT adapters, GGUF files; weights alone of one that plays."""
+"""What was trained, for others: models as Hugging Face directories, PEFT adapters and GGUF files; the weights alone of
+one that plays; the metrics of a run as a table.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 from puzzlebox.data.huggingface import save_decoder
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.runs.build import from_run, load_model
+from puzzlebox.runs.directory import Run
 from puzzlebox.runs.pretrained import is_run, read_config
+from puzzlebox.runs.table import TABLES, save_table
 from puzzlebox.runs.trained import save_weights
 
 FORMATS = {
@@ -16,23 +20,32 @@ FORMATS = {
     "peft": "the adapter alone, of a run that trained one, as a PEFT directory",
     "gguf": "one GGUF file with model and tokenizer, adapters merged, for llama.cpp and what is built on it",
     "weights": "one agent of a run on a game, as a run directory with only what playing needs",
+    "csv": "the metrics of a run as a tidy table",
+    "parquet": "the same as Parquet (needs pyarrow)",
 }
+FILES = {"gguf": "model.gguf", "csv": "metrics.csv", "parquet": "metrics.parquet"}  # formats of one file
 
 
 def export(model: str, to: str, out: str | Path | None = None) -> dict[str, Any]:
-    """Writes a model in the format ``to``; of a run the newest checkpoint, into the run's directory unless told where.
+    """Writes a model in the format ``to``, of a run the newest checkpoint, or the metrics of a run as a table.
+
+    They go into the run's directory unless ``out`` says where.
 
     Raises UsageError for an unknown format, a place that is in use, and models that the format cannot hold.
     """
     if to not in FORMATS:
         raise UsageError(f"--to is '{to}'; choose one of: {', '.join(FORMATS)}")
+    if to in TABLES:
+        Run.open(model)
     base, _, _ = model.partition(",")
     if to == "peft" and not is_run(Path(base)):
         raise UsageError(f"'{model}' is no run, and only a run that trained an adapter can give one; use --to hf")
     place = destination(model, to, out)
     notes = []
     try:
-        if to == "peft":
+        if to in TABLES:
+            save_table(Run.open(model), to, place)
+        elif to == "peft":
             notes = save_peft(model, place)
         elif to == "weights":
             save_weights(model, place)
@@ -62,14 +75,14 @@ def export(model: str, to: str, out: str | Path | None = None) -> dict[str, Any]
 
 def destination(model: str, to: str, out: str | Path | None) -> Path:
     """Where the export goes; raises UsageError where something else is."""
-    base = Path(model.partition(",")[0])
+    base = Path(model if to in TABLES else model.partition(",")[0])
     if out is None:
         if not is_run(base):
             raise UsageError(f"'{model}' is not the directory of a run; say where the export goes: --out DIR")
-        return base / ("model.gguf" if to == "gguf" else to)
+        return base / FILES.get(to, to)
     place = Path(out)
-    if to == "gguf":
-        place = place if place.suffix == ".gguf" else place / "model.gguf"
+    if to in FILES:
+        place = place if place.suffix == f".{to}" else place / FILES[to]
         if place.exists():
             raise UsageError(f"{place} exists already; choose another --out")
     elif place.exists() and (not place.is_dir() or any(place.iterdir())):
