@@ -77,6 +77,72 @@ def test_another_metric_and_one_that_was_not_logged(run):
         plots.plot_run(run, "loss")
 
 
+@pytest.mark.parametrize(("suffix", "magic"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_several_runs_become_one_figure(run, tmp_path, suffix, magic, capsys):
+    file = tmp_path / "new" / f"figure.{suffix}"
+    flags = ["--metric", "entropy", "--smooth", "3", "--log", "--title", "Both", "--out", str(file)]
+    assert main(["plot", str(run), str(run), *flags]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(file)]
+    assert [path.name for path in file.parent.iterdir()] == [file.name] and file.read_bytes()[:5].startswith(magic)
+
+
+def test_the_one_figure_shows_what_was_asked(run):
+    figure = plots.runs_figure([Run.open(run), Run.open(run)], "episode_return", smooth=2, log=True, title="Both")
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "Both" and axes.get_yscale() == "log"
+    named = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+    assert len(named) == 4 and [text.get_text() for text in figure.legends[0].get_texts()] == list(named)
+    # Agents 0 to 2 of the first run measured i + 0, 1, 2 from the second point on: IQM i + 1, and the mean of two.
+    x, y = named["ppo (run) #1, learning rate 0.0001"].get_data()
+    np.testing.assert_allclose(x[:3], [200, 300, 400])
+    np.testing.assert_allclose(y[:3], [3, 3.5, 4.5])
+
+
+def test_smoothing_by_hand():
+    nan = np.nan
+    smooth = plots.smoothed(np.array([[nan, 1.0], [2.0, 3.0], [6.0, 8.0], [1.0, 1.0]]), 3)
+    np.testing.assert_allclose(smooth, [[nan, 1.0], [2.0, 2.0], [4.0, 4.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--out", "figure.jpeg"], "its suffix must be one of .pdf, .svg, .png"),
+        (["--out", "figure.pdf", "--smooth", "0"], "smooth is 0; it must be at least 1"),
+        (["--out", "figure.pdf", "--log"], "--log needs values above 0, and episode_return goes down to -18"),
+        (["--log"], "say where it goes: --out FILE.pdf"),
+    ],
+)
+def test_one_figure_that_cannot_be(flags, message, run, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(rows.replace("[2, 3, 4,", "[-18, 3, 4,"))
+    assert main(["plot", str(run), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not list(tmp_path.glob("figure*"))
+
+
+def test_equal_values_of_a_sweep_stand_at_one_place_and_scores_share_their_axis():
+    lines = {f"clip {c}": [(v, np.arange(6.0) + c) for v in (1e-4, 1e-2)] for c in (1, 2, 3)}
+    axes = figures.sweep(lines, "learning rate", "title").axes[0]
+    for container in axes.containers:
+        np.testing.assert_allclose(container.lines[0].get_xdata(), [1e-4, 1e-2])
+    assert len({container.lines[0].get_marker() for container in axes.containers}) == 3
+    scores = {"a": np.array([1.0, 2.0, 30.0]), "b": np.array([4.0, 5.0, 6.0])}
+    assert len({axes.get_xlim() for axes in figures.score_intervals(scores, "title").axes}) == 1
+
+
+@pytest.mark.parametrize("count", [2, 4, 7])
+def test_no_legend_lies_on_the_curves(count):
+    curves = [figures.Curve(f"a curve with a name {i}", np.arange(3.0), np.full((3, 2), i)) for i in range(count)]
+    figure = figures.learning_curve(curves, "title")
+    with figures.style():
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        legend = axes.get_legend() or figure.legends[0]
+        assert not axes.bbox.overlaps(legend.get_window_extent())
+
+
 def test_runs_of_different_worlds_are_refused(run, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

@@ -168,6 +168,13 @@ COMMANDS = {
         (
             Flag("runs", "run directories", Path, nargs="+", metavar="DIR"),
             Flag("--metric", "a name in metrics.jsonl (default: the return, reward or loss)"),
+            *under(
+                "one figure of all runs",
+                Flag("--out", "where it goes, a .pdf, .svg or .png", Path, metavar="FILE"),
+                Flag("--smooth", "every point is the mean of the last N", int, metavar="N", default="1"),
+                switch("--log", "a logarithmic axis of values"),
+                Flag("--title", "instead of the name of the world", metavar="TEXT"),
+            ),
         ),
     ),
     "watch": Command(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # importing Matplotlib takes half a second, which training ne
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#4D4D4D"]
 DASHES = ["-", "--", ":", "-."]  # a second sign, where there are more curves than colours
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 STYLE: Any = {
     "savefig.dpi": 160,
     "font.family": "DejaVu Sans",
@@ -44,10 +45,13 @@ STYLE: Any = {
     "lines.linewidth": 2.0,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # letters stay letters, which can be searched and copied
     "svg.hashsalt": "puzzlebox",  # the same picture is the same file
 }
 CURVE_RESAMPLES = 2000
-LEGEND_INSIDE = 4  # more curves than this have their legend beside the axes
+LEGEND_BELOW = 4  # more curves than this have their legend beside the axes
+LEGEND_WIDTH = 66  # letters in a line of a legend below; pages make a figure as narrow as 5.6 inches
+UNDATED: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same picture is the same file
 DRAWING = threading.RLock()
 
 
@@ -65,9 +69,14 @@ def learning_curve(
     measure: str = "episode return",
     thin: bool = False,
     unit: str = "environment steps",
+    log: bool = False,
+    note: str = "",
 ) -> Figure:
-    """IQM over seeds against steps with its interval; ``thin`` adds a line for every seed."""
-    return _curves(curves, title, measure, unit, statistics.iqm, thin)
+    """IQM over seeds against steps with its interval; ``thin`` adds a line for every seed, ``log`` a logarithmic axis.
+
+    ``note`` is added to the line below the title.
+    """
+    return _curves(curves, title, measure, unit, statistics.iqm, thin, log, note)
 
 
 def regret_curves(regret: dict[str, np.ndarray], title: str = "Regret") -> Figure:
@@ -83,15 +92,11 @@ def sweep(lines: dict[str, list[tuple[float, np.ndarray]]], name: str, title: st
     """Score against a swept value: per label (value, scores ``[N]``) pairs; IQM, interval, and every seed as a dot."""
     values = np.array(sorted({value for pairs in lines.values() for value, _ in pairs}))
     logarithmic = values[0] > 0 and values[-1] / values[0] >= 8
-    to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
-    gap = 0.3 / len(lines) * (np.diff(to(values)).min() if len(values) > 1 else 1.0)
     with style():
-        figure, axes = _figure(title, "interquartile mean and 95% interval; a dot is one seed")
+        figure, axes = _figure(title, "interquartile mean and 95% interval; a small mark is one seed")
         for i, (label, pairs) in enumerate(lines.items()):
             pairs = sorted(pairs, key=lambda pair: pair[0])
-            shift = (i - (len(lines) - 1) / 2) * gap  # side by side, so that intervals stay readable
-            x = back(to(np.array([value for value, _ in pairs])) + shift)
-            _sweep_line(axes, label, x, [scores for _, scores in pairs], COLOURS[i % len(COLOURS)])
+            _sweep_line(axes, label, np.array([value for value, _ in pairs]), [scores for _, scores in pairs], i)
         axes.set_xscale("log" if logarithmic else "linear")
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
@@ -109,7 +114,7 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
     with style():
         figure = Figure(figsize=(9.0, 1.5 + 0.45 * len(scores)), layout="constrained")
         figure.suptitle(shortened(title), x=0.01, ha="left", weight="bold", size=STYLE["axes.titlesize"])
-        row = figure.subplots(1, 3, sharey=True, gridspec_kw={"wspace": 0.08})
+        row = figure.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.08})
         for axes, (name, statistic) in zip(row, panels.items(), strict=True):
             for i, values in enumerate(scores.values()):
                 low, high = statistics.bootstrap_interval(values, statistic)
@@ -131,16 +136,26 @@ def score_intervals(scores: dict[str, np.ndarray], title: str) -> Figure:
 
 def save(figure: Figure, path: Path) -> list[Path]:
     """Writes ``path``.png and ``path``.svg; returns the two paths."""
-    files = [path.parent / f"{path.name}.{kind}" for kind in ("png", "svg")]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    return [save_as(figure, path.parent / f"{path.name}.{kind}") for kind in ("png", "svg")]
+
+
+def save_as(figure: Figure, file: Path) -> Path:
+    """Writes one picture in the format of its suffix: .png, .svg or .pdf."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with style():
-        figure.savefig(files[0])
-        figure.savefig(files[1], metadata={"Date": None})
-    return files
+        figure.savefig(file, metadata=UNDATED.get(file.suffix))
+    return file
 
 
 def _curves(
-    curves: list[Curve], title: str, measure: str, x_label: str, statistic: statistics.Statistic, thin: bool
+    curves: list[Curve],
+    title: str,
+    measure: str,
+    x_label: str,
+    statistic: statistics.Statistic,
+    thin: bool,
+    log: bool = False,
+    more: str = "",
 ) -> Figure:
     from matplotlib.ticker import EngFormatter
 
@@ -149,7 +164,7 @@ def _curves(
     kind = "interquartile mean" if statistic is statistics.iqm else "mean"
     note = "1 seed" if counts == [1] else f"{kind} of {seeds}; band: 95% interval"
     with style():
-        figure, axes = _figure(title, note)
+        figure, axes = _figure(title, "; ".join(filter(None, (note, more))))
         for i, curve in enumerate(curves):
             _curve(axes, curve, i, statistic, thin)
         axes.margins(x=0.02)
@@ -157,6 +172,8 @@ def _curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(measure)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if log:
+            axes.set_yscale("log")
         _legend(figure, axes)
     return figure
 
@@ -173,17 +190,23 @@ def _curve(axes: Axes, curve: Curve, i: int, statistic: statistics.Statistic, th
         axes.plot(steps, scores, color=colour, lw=0.7, alpha=0.35)
     if scores.shape[1] > 1:
         bands = [statistics.bootstrap_interval(point, statistic, CURVE_RESAMPLES) for point in scores]
-        axes.fill_between(steps, *np.array(bands).T, color=colour, alpha=0.18 if i < len(COLOURS) else 0.08, lw=0)
+        low, high = np.array(bands).T
+        fill = 0.14 if i < len(COLOURS) else 0.06  # where bands lie on each other, their edges tell whose is whose
+        axes.fill_between(steps, low, high, facecolor=(colour, fill), edgecolor=(colour, 0.7), lw=0.8)
     style = DASHES[i // len(COLOURS) % len(DASHES)]
     axes.plot(steps, statistic(scores), style, color=colour, label=curve.label, zorder=3)
 
 
-def _sweep_line(axes: Axes, label: str, x: np.ndarray, scores: list[np.ndarray], colour: str) -> None:
+def _sweep_line(axes: Axes, label: str, x: np.ndarray, scores: list[np.ndarray], i: int) -> None:
+    """One line of a sweep. Equal values stand at the same place: marks and widths of bars tell the lines apart."""
+    colour, mark = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
     centre = np.array([statistics.iqm(column) for column in scores])
     bounds = np.array([statistics.bootstrap_interval(column) for column in scores]).T
     for place, column in zip(x, scores, strict=True):
-        axes.plot(np.full(len(column), place), column, "o", color=colour, ms=4, alpha=0.3, mew=0, zorder=1.5)
-    axes.errorbar(x, centre, np.abs(bounds - centre), fmt="-o", color=colour, ms=6, capsize=3, lw=1.8, label=label)
+        axes.plot(np.full(len(column), place), column, mark, color=colour, ms=4, alpha=0.3, mew=0, zorder=1.5)
+    axes.errorbar(
+        x, centre, np.abs(bounds - centre), fmt=f"-{mark}", color=colour, ms=6, capsize=3 + 2 * i, lw=1.8, label=label
+    )
 
 
 def _figure(title: str, note: str) -> tuple[Figure, Axes]:
@@ -202,12 +225,14 @@ def shortened(title: str, length: int = 72) -> str:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    labels = axes.get_legend_handles_labels()[1]
-    if len(labels) > LEGEND_INSIDE:
+    """Names the curves outside the axes, where no legend can lie on a curve."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > LEGEND_BELOW:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
         figure.set_size_inches(9.6, 4.8)
     elif labels:
-        axes.legend(loc="best")
+        columns = max(1, min(len(labels), LEGEND_WIDTH // (max(map(len, labels)) + 6)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9.5)
 
 
 @contextmanager

@@ -14,13 +14,33 @@ from puzzlebox.pictures import figures
 from puzzlebox.pictures.figures import Curve
 from puzzlebox.pictures.page import Picture
 from puzzlebox.runs.checkpoint import list_checkpoints
-from puzzlebox.runs.directory import Run
+from puzzlebox.runs.directory import Run, writing
 
 HEADLINES = ("episode_return", "reward", "loss")  # what a learning curve shows: the first that was logged
+SUFFIXES = (".pdf", ".svg", ".png")
 
 
-def plot(runs: Sequence[str | Path], metric: str = "") -> dict[str, Any]:
-    """Draws `plot_run` of every run and, without a ``metric``, `plot_model`; returns the files as ``pictures``."""
+def plot(
+    runs: Sequence[str | Path],
+    metric: str = "",
+    *,
+    out: str | Path | None = None,
+    smooth: int = 1,
+    log: bool = False,
+    title: str = "",
+) -> dict[str, Any]:
+    """Draws `plot_run` of every run and, without a ``metric``, `plot_model`; returns the files as ``pictures``.
+
+    With ``out``, a .pdf, .svg or .png, it is one figure with the curves of all runs (and of all swept values).
+    ``smooth``: every point is the mean of so many last ones; ``log``: a logarithmic axis of values; ``title``: instead
+    of the world's name.
+
+    Raises UsageError for another suffix, runs of different worlds, and values that a logarithmic axis cannot hold.
+    """
+    if out is not None:
+        return {"pictures": [str(plot_together(runs, Path(out), metric, smooth, log, title))]}
+    if smooth != 1 or log or title:
+        raise UsageError("--smooth, --log and --title are of one figure of all runs; say where it goes: --out FILE.pdf")
     files = [file for run in runs for file in plot_run(run, metric)]
     files += [file for run in runs for file in plot_model(run)] if not metric else []
     return {"pictures": [str(file) for file in files]}
@@ -60,19 +80,43 @@ def plot_model(run: str | Path) -> list[Path]:
     return plot_predictions(run)
 
 
+def plot_together(
+    runs: Sequence[str | Path], file: Path, metric: str = "", smooth: int = 1, log: bool = False, title: str = ""
+) -> Path:
+    """Draws the learning curves of several runs into one picture ``file``; returns it. See `plot`."""
+    if file.suffix not in SUFFIXES:
+        raise UsageError(f"--out is '{file}'; its suffix must be one of {', '.join(SUFFIXES)}")
+    if smooth < 1:
+        raise UsageError(f"smooth is {smooth}; it must be at least 1")
+    opened = [Run.open(run) for run in runs]
+    figure = runs_figure(opened, metric or headline(opened), smooth, log, title)
+    with writing(file):
+        return figures.save_as(figure, file)
+
+
 def plot_runs(runs: Sequence[str | Path], to: str | Path, metric: str = "") -> list[Path]:
     """Draws the learning curves of several runs into one picture ``to``.png and ``to``.svg; returns the files.
 
     Raises UsageError for runs of different worlds.
     """
     opened = [Run.open(run) for run in runs]
-    worlds = sorted({run.config["env"] for run in opened})
+    return figures.save(runs_figure(opened, metric or headline(opened)), Path(to).with_suffix(""))
+
+
+def runs_figure(runs: list[Run], metric: str, smooth: int = 1, log: bool = False, title: str = "") -> figures.Figure:
+    """The curves of several runs of one world in one figure; see `plot`."""
+    worlds = sorted({run.config["env"] for run in runs})
     if len(worlds) != 1:
         raise UsageError(f"the runs have {len(worlds)} worlds ({', '.join(worlds)}); plot runs of one world together")
-    metric = metric or headline(opened)
-    curves = [c for run, name in zip(opened, names(opened), strict=True) for c in read_curves(run, metric, name)]
-    figure = figures.learning_curve(curves, worlds[0], metric.replace("_", " "), unit=unit(opened[0]))
-    return figures.save(figure, Path(to).with_suffix(""))
+    curves = [c for run, name in zip(runs, names(runs), strict=True) for c in read_curves(run, metric, name)]
+    curves = [curve._replace(scores=smoothed(curve.scores, smooth)) for curve in curves]
+    smallest = min(np.nanmin(np.where(np.isnan(curve.scores), np.inf, curve.scores)) for curve in curves)
+    if log and smallest <= 0:
+        raise UsageError(f"--log needs values above 0, and {metric} goes down to {smallest:g}; leave --log out")
+    note = f"mean of the last {smooth} points" if smooth > 1 else ""
+    return figures.learning_curve(
+        curves, title or worlds[0], metric.replace("_", " "), unit=unit(runs[0]), log=log, note=note
+    )
 
 
 def plot_scores(runs: Sequence[str | Path], to: str | Path, mode: str = "greedy") -> list[Path]:
@@ -115,6 +159,14 @@ def forward_fill(scores: np.ndarray) -> np.ndarray:
     """``[P, N]`` with every NaN replaced by the last number above it; NaN above the first number stay."""
     rows = np.where(np.isnan(scores), 0, np.arange(len(scores))[:, None])
     return np.take_along_axis(scores, np.maximum.accumulate(rows, axis=0), axis=0)
+
+
+def smoothed(scores: np.ndarray, width: int) -> np.ndarray:
+    """``[P, N]`` with every point the mean of the last ``width`` ones that were measured; NaN stay."""
+    windows = [scores[max(0, i + 1 - width) : i + 1] for i in range(len(scores))]
+    sums = np.array([np.nansum(window, axis=0) for window in windows])
+    counts = np.array([(~np.isnan(window)).sum(axis=0) for window in windows])
+    return np.where(np.isnan(scores), np.nan, sums / np.maximum(counts, 1))
 
 
 def sweep_figure(run: Run, title: str) -> figures.Figure:
