@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class PuzzleboxError(Exception):
@@ -25,6 +28,7 @@ class Interrupted(PuzzleboxError):
     exit_code = 130
 
 
+OURS = str(Path(__file__).parent)
 MOST, MOST_NEAR = 60, 8  # names in an error
 
 
@@ -43,3 +47,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 def missing_extra(package: str, extra: str) -> UsageError:
     """The error for an optional package that is not installed."""
     return UsageError(f"{package} is not installed; get it with: pip install 'puzzlebox[{extra}]'")
+
+
+def where_raised(fault: BaseException) -> str:
+    """File and line of an error in somebody else's code: the last place that is not in an installed package."""
+    if isinstance(fault, SyntaxError) and fault.filename:
+        return f"{fault.filename}, line {fault.lineno}"
+    frames = [frame for frame in traceback.extract_tb(fault.__traceback__) if not frame.filename.startswith("<")]
+    installed = tuple({path for path in sysconfig.get_paths().values() if path})
+    own = [frame for frame in frames if not frame.filename.startswith((*installed, OURS))] or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else "nobody knows where"

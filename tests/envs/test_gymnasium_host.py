@@ -63,7 +63,7 @@ class Pictures(gymnasium.Env):
 
 
 class Odd(Pictures):
-    observation_space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)})
+    observation_space = gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))
 
 
 @pytest.fixture(autouse=True)
@@ -200,13 +200,13 @@ def test_without_a_version_the_newest_is_taken():
 WRONG = {
     "gym:box/Reporter-v1": r"unknown .*'gym:box/Reporter-v1'; Gymnasium \S+ has gym:box/Reporter-v0 and gym:box",
     "gym:CartPool-v1": "unknown environment 'gym:CartPool-v1'; did you mean gym:CartPole-v1",
-    "gym:no_module:Task-v0": "the module no_module, which cannot be imported",
+    "gym:no_module:Task-v0": "the module no_module, which cannot be imported: No module named 'no_module'$",
     "gym:CartPole-v1,colour=3": "gym:CartPole-v1 cannot be made: TypeError: .*'colour'",
     "gym:CartPole-v1,workers=-1": "workers is -1; it must be a whole number",
     "gym:CartPole-v1,workers=two": "workers is two; it must be a whole number",
     "gym:FrozenLake-v1,desc=[1]": r"desc is \[1\]; an option here is a number, true, false or a text",
     "gym:CartPole-v1,host=3": "host is 3; it must be true or false",
-    "gym:box/Odd-v0": "gym:box/Odd-v0 has observations of type Dict; only",
+    "gym:box/Odd-v0": "gym:box/Odd-v0 has observations of type Sequence, which have no fixed size; only",
 }
 
 
@@ -215,6 +215,40 @@ def test_a_wrong_name_or_option_is_one_clear_line(name):
     with pytest.raises(UsageError, match=WRONG[name]) as caught:
         make(name)
     assert "\n" not in str(caught.value)
+
+
+BROKEN = {
+    "x = undefined": r"NameError: name 'undefined' is not defined \(.*broken.py, line 1\)",
+    "def f(:": r"SyntaxError: .* \(.*broken.py, line 1\)",
+    "import os\nopen('robot.xml')": r"FileNotFoundError: .*robot.xml' \(.*broken.py, line 2\)",
+    "raise SystemExit(3)": r"SystemExit: 3 \(.*broken.py, line 1\)",
+    "import no_such_thing": r"ModuleNotFoundError: No module named 'no_such_thing' \(.*broken.py, line 1\)",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_a_module_that_fails_names_its_line(source, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"asks for the module broken, which cannot be imported: {BROKEN[source]}$"):
+        make("gym:broken:X-v0")
+
+
+def test_a_module_that_lies_here_but_is_not_on_the_path(tmp_path, monkeypatch):
+    (tmp_path / "lies_here.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with pytest.raises(UsageError, match=r"; lies_here.py lies here, so set PYTHONPATH=\.$"):
+        make("gym:lies_here:X-v0")
+
+
+def test_missing_spaces_are_named():
+    class NoSpaces(gymnasium.Env):
+        pass
+
+    gymnasium.registry["box/Pictures-v0"].entry_point = NoSpaces
+    with pytest.raises(UsageError, match=r"box/Pictures-v0 has no observation_space; set .* NoSpaces in .*\.py$"):
+        make("gym:box/Pictures-v0")
 
 
 @pytest.mark.parametrize(("part", "extra"), [("box2d", r"puzzlebox\[box2d\]"), ("mujoco", r"puzzlebox\[mujoco\]")])
@@ -231,7 +265,7 @@ def test_a_missing_package_names_its_extra(part, extra, monkeypatch):
 def test_a_fault_inside_the_environment_is_one_line(capfd):
     many = vectorize(make("gym:box/Reporter-v0"), 2)
     state, _ = many.reset(jax.random.key(0))
-    message = r"^gym:box/Reporter-v0 failed in step: ValueError: nine is too much$"
+    message = r"^gym:box/Reporter-v0 failed in step: ValueError: nine is too much \(.*_gymnasium_host.py, line \d+\)$"
     with pytest.raises(PuzzleboxError, match=message), simulation(many):
         jax.block_until_ready(jax.jit(many.step)(state, jnp.full(2, 7), jax.random.key(0)))
     assert "Traceback" not in capfd.readouterr().err

@@ -14,11 +14,12 @@ import gymnasium
 import numpy as np
 
 from puzzlebox.envs.gymnasium_names import create, find, read_options
+from puzzlebox.envs.gymnasium_observations import Unfit, convert_observations, first_of
 from puzzlebox.envs.gymnasium_pool import Pool, close_pool, open_pool
 from puzzlebox.envs.gymnasium_table import publishes_table, table_from_gymnasium, why_no_table
-from puzzlebox.envs.gymnasium_worker import convert_actions, convert_observations
+from puzzlebox.envs.gymnasium_worker import convert_actions
 from puzzlebox.envs.host import HostVector
-from puzzlebox.errors import UsageError
+from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.types import World
 
 
@@ -94,20 +95,26 @@ class Single(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env, host: HostEnvironment) -> None:
         super().__init__(env)
+        self.name = f"gym:{host.name}"
         self.observation_space, self._encode = convert_observations(host.name, env.observation_space)
         self.action_space, self._decode = convert_actions(host.name, env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._observe(observation), info
+        result = self.env.reset(seed=seed, options=options)
+        return self._observe(result, is_first=True), result[1]
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         ready = self._decode(np.asarray(action)[None])[0]
         observation, reward, terminated, truncated, info = self.env.step(ready)
         return self._observe(observation), float(reward), bool(terminated), bool(truncated and not terminated), info
 
-    def _observe(self, observation: Any) -> np.ndarray:
-        return np.asarray(self._encode(observation), self.observation_space.dtype)
+    def _observe(self, given: Any, is_first: bool = False) -> np.ndarray:
+        """The converted observation that `step` gave, or that is in what `reset` gave (``is_first``)."""
+        try:
+            observation = self._encode(first_of(given) if is_first else given)
+        except Unfit as fault:
+            raise PuzzleboxError(f"{self.name} gave in {'reset' if is_first else 'step'} {fault}") from None
+        return np.asarray(observation, self.observation_space.dtype)
 
 
 @lru_cache

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import operator
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from puzzlebox.envs.elsewhere import behind_prefix
 from puzzlebox.envs.gymnasium_worker import make_one
-from puzzlebox.errors import UsageError, missing_extra, unknown
+from puzzlebox.errors import UsageError, missing_extra, unknown, where_raised
 
 EXTRAS = {"box2d": ("Box2D", "box2d"), "mujoco": ("MuJoCo", "mujoco")}
 VERSION = re.compile(r"^(?P<base>.+?)(-v(?P<version>\d+))?$")
@@ -27,8 +30,8 @@ def find(name: str) -> EnvSpec:
     if module:
         try:
             importlib.import_module(module)
-        except ImportError as fault:
-            raise UsageError(f"gym:{name} asks for the module {module}, which cannot be imported: {fault}") from None
+        except (Exception, SystemExit) as fault:  # whatever the user's own code raises
+            raise UsageError(f"gym:{name} asks for the module {module}, which {_why_not(module, fault)}") from None
     if identifier in gymnasium.registry:
         return gymnasium.registry[identifier]
     base, version = _parts(identifier)
@@ -60,14 +63,41 @@ def read_options(options: dict[str, str]) -> dict[str, Any]:
 def create(spec: EnvSpec, options: dict[str, Any], **more: Any) -> gymnasium.Env:
     """One environment; raises UsageError for a missing package or an option it does not take."""
     try:
-        return make_one(spec, options, **more)
+        env = make_one(spec, options, **more)
     except ImportError as fault:  # Gymnasium's DependencyNotInstalled is no ImportError
         raise _missing(spec, fault) from None
     except gymnasium.error.DependencyNotInstalled as fault:
         raise _missing(spec, fault) from None
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:
         reason = str(fault).strip().splitlines() or [""]
-        raise UsageError(f"gym:{spec.id} cannot be made: {type(fault).__name__}: {reason[0]}") from None
+        where = where_raised(fault)
+        raise UsageError(f"gym:{spec.id} cannot be made: {type(fault).__name__}: {reason[0]} ({where})") from None
+    _check_spaces(spec, env)
+    return env
+
+
+def _why_not(module: str, fault: BaseException) -> str:
+    """Why a module cannot be imported: it is not found, or it fails at a line of its own."""
+    if isinstance(fault, ModuleNotFoundError) and fault.name == module:
+        here = f"; {module}.py lies here, so set PYTHONPATH=." if Path(f"{module}.py").is_file() else ""
+        return f"cannot be imported: {fault}{here}"
+    reason = " ".join(str(fault.msg if isinstance(fault, SyntaxError) else fault).split())
+    return f"cannot be imported: {type(fault).__name__}: {reason} ({where_raised(fault)})"
+
+
+def _check_spaces(spec: EnvSpec, env: gymnasium.Env) -> None:
+    """Raises UsageError where an environment has not set its two spaces."""
+    for name in ("observation_space", "action_space"):
+        read = operator.attrgetter(name)
+        try:
+            found = read(env)
+        except AttributeError:
+            found = None
+        if not isinstance(found, gymnasium.Space):
+            own = type(env.unwrapped)
+            module = sys.modules.get(own.__module__)
+            where = f" of {own.__name__}" + (f" in {module.__file__}" if module and module.__file__ else "")
+            raise UsageError(f"gym:{spec.id} has no {name}; set self.{name} = gymnasium.spaces... in __init__{where}")
 
 
 def _missing(spec: EnvSpec, fault: Exception) -> UsageError:

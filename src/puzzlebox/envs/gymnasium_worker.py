@@ -7,6 +7,7 @@ known by a number, its handle. A call steps the slices of several agents, shapes
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -17,9 +18,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from puzzlebox.errors import PuzzleboxError, UsageError
-
-MAX_FLAT = 100_000  # a tuple of Discrete spaces with at most so many combinations becomes one Discrete space
+from puzzlebox.envs.gymnasium_observations import Unfit, convert_observations, first_of
+from puzzlebox.errors import PuzzleboxError, UsageError, where_raised
 
 
 class Steps(NamedTuple):
@@ -30,36 +30,6 @@ class Steps(NamedTuple):
     terminated: np.ndarray  # bool [A, b]
     truncated: np.ndarray  # bool [A, b], never where terminated
     next_observation: np.ndarray  # [A, b, ...]
-
-
-def convert_observations(name: str, space: spaces.Space) -> tuple[spaces.Space, Callable[[Any], Any]]:
-    """The space as networks and tables see it, and the function that brings an observation into it.
-
-    Reals become float32, bytes stay uint8, other whole numbers become int32, Discrete starts at 0; a tuple of Discrete
-    spaces (Blackjack) becomes one Discrete index, or MultiDiscrete if that would be too large. Raises UsageError.
-    """
-    if isinstance(space, spaces.Box):
-        dtype = np.uint8 if space.dtype == np.uint8 else np.int32 if space.low.dtype.kind in "iu" else np.float32
-        return spaces.Box(space.low.astype(dtype), space.high.astype(dtype), dtype=dtype), lambda value: value
-    if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return spaces.Discrete(int(space.n)), lambda value: value - start
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return spaces.MultiDiscrete(space.nvec, dtype=np.int32), lambda value: value - space.start
-    if isinstance(space, spaces.MultiBinary) and len(space.shape) == 1:
-        return spaces.MultiDiscrete(np.full(space.shape, 2), dtype=np.int32), lambda value: value
-    if isinstance(space, spaces.Tuple) and all(isinstance(part, spaces.Discrete) for part in space.spaces):
-        # Several whole numbers as one: mixed-radix digits, the last one counting single.
-        sizes = [int(part.n) for part in space.spaces]  # type: ignore[attr-defined]
-        starts = np.array([int(part.start) for part in space.spaces])  # type: ignore[attr-defined]
-        if np.prod(sizes) > MAX_FLAT:
-            return spaces.MultiDiscrete(sizes, dtype=np.int32), lambda value: np.asarray(value) - starts
-        strides = np.append(np.cumprod(sizes[:0:-1])[::-1], 1).astype(np.int64)
-        return spaces.Discrete(int(np.prod(sizes))), lambda value: np.dot(np.asarray(value) - starts, strides)
-    raise UsageError(
-        f"{name} has observations of type {type(space).__name__}; "
-        "only Box, Discrete, MultiDiscrete, MultiBinary and tuples of Discrete are supported"
-    )
 
 
 def convert_actions(name: str, space: spaces.Space) -> tuple[spaces.Space, Callable[[np.ndarray], Any]]:
@@ -96,6 +66,7 @@ class Slices:
         self.shape, self.dtype = tuple(space.shape or ()), array_dtype(space)
         self.decode = convert_actions(self.name, probe.action_space)[1]
         self.slices: dict[int, list[gymnasium.Env]] = {}
+        self.taken: dict[int, int] = {}  # steps of each slice since it was made
         probe.close()
 
     def reset(self, handles: list[int], seeds: np.ndarray) -> tuple[np.ndarray]:
@@ -103,8 +74,14 @@ class Slices:
         observation = np.empty((*seeds.shape, *self.shape), self.dtype)
         for a, handle in enumerate(handles):
             envs = self.slices[handle] = [make_one(self.spec, self.options) for _ in seeds[a]]
+            self.taken[handle] = 0
             for b, env in enumerate(envs):
-                observation[a, b] = self.encode(env.reset(seed=int(seeds[a, b]))[0])
+                try:
+                    first = first_of(env.reset(seed=int(seeds[a, b])))
+                    observation[a, b] = self.encode(first, thorough=True)
+                except Unfit as fault:
+                    raise self._fault(handle, b, fault) from None
+        self._require_finite(handles, "observation", observation)
         return (observation,)
 
     def step(self, handles: list[int], actions: np.ndarray) -> Steps:
@@ -117,20 +94,50 @@ class Slices:
             np.empty(batch, bool),
             np.empty((*batch, *self.shape), self.dtype),
         )
+        encode, total, ended = self.encode, 0.0, False
         for a, handle in enumerate(handles):
             envs = self.slices.get(handle)
             if envs is None:
                 raise PuzzleboxError(
                     f"the {self.name} worlds of this state are gone (closed, or of another process); reset them"
                 )
+            self.taken[handle] += 1
             for b, (env, action) in enumerate(zip(envs, self.decode(actions[a]), strict=True)):
                 observation, reward, terminated, truncated, _ = env.step(action)
-                steps.observation[a, b] = observation = self.encode(observation)
-                steps.reward[a, b] = reward
-                steps.terminated[a, b] = terminated
-                steps.truncated[a, b] = truncated and not terminated
-                steps.next_observation[a, b] = self.encode(env.reset()[0]) if terminated or truncated else observation
+                try:
+                    steps.observation[a, b] = observation = encode(observation)
+                    steps.reward[a, b] = paid = _number(reward)
+                    total += paid
+                    steps.terminated[a, b] = terminated
+                    steps.truncated[a, b] = truncated and not terminated
+                    if terminated or truncated:
+                        ended = True
+                        observation = encode(first_of(env.reset()))
+                    steps.next_observation[a, b] = observation
+                except Unfit as fault:
+                    raise self._fault(handle, b, fault) from None
+        # For all at once: asking each observation on its own would cost as much as stepping a small environment.
+        if not math.isfinite(total):
+            self._require_finite(handles, "reward", steps.reward)
+        if ended:  # else both are the same
+            self._require_finite(handles, "observation", steps.observation)
+        self._require_finite(handles, "observation", steps.next_observation)
         return steps
+
+    def _require_finite(self, handles: list[int], what: str, values: np.ndarray) -> None:
+        """Raises PuzzleboxError for NaN and infinity in ``values`` [A, b, ...], which would ruin every network."""
+        # 0 · NaN and 0 · ∞ are NaN: twice as fast as isfinite, and no sum that might overflow.
+        if values.dtype.kind == "f" and not math.isfinite(np.vdot(values, np.zeros(values.shape, values.dtype))):
+            a, b, *place = np.argwhere(~np.isfinite(values))[0].tolist()
+            number = f" at position {place}" if place else ""
+            fault = Unfit(f"the {what} {values[(a, b, *place)]}{number}; it must be finite")
+            raise self._fault(handles[a], b, fault)
+
+    def _fault(self, handle: int, b: int, fault: Unfit) -> PuzzleboxError:
+        """What one environment gave that its spaces do not allow."""
+        taken = self.taken[handle]
+        when = f"in its step {taken}" if taken else "in its reset"
+        return PuzzleboxError(f"{self.name} (environment {b}) gave {when} {fault}")
 
     def call(self, method: str, handles: list[int], values: np.ndarray) -> tuple[np.ndarray, ...]:
         """`reset`, `step` or `forget`; whatever an environment raises becomes a PuzzleboxError of one line."""
@@ -138,14 +145,14 @@ class Slices:
             return getattr(self, method)(handles, values)
         except PuzzleboxError:
             raise
-        except Exception as fault:
-            raise PuzzleboxError(
-                f"{self.name} failed in {method}: {type(fault).__name__}: {' '.join(str(fault).split())}"
-            ) from fault
+        except (Exception, SystemExit) as fault:
+            reason = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+            raise PuzzleboxError(f"{self.name} failed in {method}: {reason} ({where_raised(fault)})") from fault
 
     def forget(self, handles: list[int], values: np.ndarray | None = None) -> tuple[()]:
         """Closes the environments of these slices; ``values`` is not used (`call` gives it to every method)."""
         for handle in handles:
+            self.taken.pop(handle, None)
             for env in self.slices.pop(handle, []):
                 env.close()
         return ()
@@ -153,6 +160,14 @@ class Slices:
     def close(self) -> None:
         """Closes all environments."""
         self.forget(list(self.slices))
+
+
+def _number(reward: Any) -> float:
+    """A reward as a number; raises `Unfit`."""
+    try:
+        return float(reward)
+    except (TypeError, ValueError):
+        raise Unfit(f"the reward {reward!r}; it must be a number") from None
 
 
 def main() -> None:
