@@ -90,6 +90,15 @@ def test_worlds_without_a_table_are_refused():
         solve("CartPole-v1")
 
 
+def test_what_a_map_makes_unsolvable_is_named_by_row_and_column(tmp_path):
+    (tmp_path / "closed.txt").write_text("G.#.\n####\n")
+    with pytest.raises(UsageError, match=r"with gamma 1 cell 0,3 \(row, column from 0\) has no finite value"):
+        solve(f"grid:{tmp_path}/closed.txt", discount=1.0)
+    # In grid/toy the hole lies at 1,3; the first cell from which a move enters it is 1,2, to the east.
+    with pytest.raises(UsageError, match=r"cell 1,2 \(row, column from 0\), action 1 has the reward -inf; rewards"):
+        solve("grid/toy,hole_reward=-inf")
+
+
 def test_text_of_a_grid():
     layout = make("grid/toy").layout
     arrows = policy_text(layout, np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 3, 3, 3]))

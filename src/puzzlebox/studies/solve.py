@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from puzzlebox.algorithms.tabular.exact import Solution, check_policy, play_plan
+from puzzlebox.algorithms.tabular.exact import Solution, Unsolvable, check_policy, play_plan
 from puzzlebox.algorithms.tabular.modified_policy_iteration import modified_policy_iteration
 from puzzlebox.algorithms.tabular.ordered_value_iteration import ordered_value_iteration
 from puzzlebox.algorithms.tabular.policy_iteration import policy_iteration
@@ -54,7 +54,11 @@ def solve(
     build_seconds = time.perf_counter() - started
     wanted = read_policy(policy, mdp, layout) if policy is not None else None
     plans = [read_path(text, mdp, layout) for text in paths]
-    solution = METHODS[method](mdp, discount, tolerance)
+    try:
+        solution = METHODS[method](mdp, discount, tolerance)
+        check = _judge_policy(mdp, wanted, solution, tolerance) if wanted is not None else None
+    except Unsolvable as fault:
+        raise fault if layout is None else fault.on_map(len(layout.rows[0])) from None
     start = np.asarray(mdp.start)
     answer: dict[str, Any] = {
         "env": env,
@@ -73,8 +77,8 @@ def solve(
         "build_seconds": build_seconds,
         "start_value": float(start @ solution.values),
     }
-    if wanted is not None:
-        answer["policy_check"] = _judge_policy(mdp, wanted, solution, tolerance)
+    if check is not None:
+        answer["policy_check"] = check
     if plans:
         answer["paths"] = [_judge_path(mdp, plan, solution, tolerance) for plan in plans]
         returns = [path["expected_return"] for path in answer["paths"]]

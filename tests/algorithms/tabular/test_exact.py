@@ -133,6 +133,15 @@ def test_a_policy_that_never_ends_is_named():
     np.testing.assert_allclose(evaluate_policy(corridor, np.full(3, WEST), 0.5), [-2, -2, 0], atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [-np.inf, np.inf, np.nan])
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_rewards_that_are_not_finite_are_refused(solve, bad):
+    corridor = from_text("..G").mdp()
+    corridor.reward[1, WEST] = bad
+    with pytest.raises(UsageError, match=f"state 1, action {WEST} has the reward {bad}; rewards must be finite"):
+        solve(corridor, 0.9)
+
+
 @pytest.mark.parametrize("solve", SOLVERS)
 def test_values_without_a_limit_are_refused(solve):
     sealed = from_text(".#.G").mdp()

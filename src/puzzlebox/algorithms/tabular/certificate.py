@@ -19,7 +19,14 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from puzzlebox.algorithms.tabular.exact import Solution, check_discount, policy_process, reaches_end
+from puzzlebox.algorithms.tabular.exact import (
+    Solution,
+    Unsolvable,
+    check_discount,
+    check_rewards,
+    policy_process,
+    reaches_end,
+)
 from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.ops import bellman
 from puzzlebox.types import MDP, Array
@@ -39,11 +46,13 @@ def residual_target(mdp: MDP, discount: float, tolerance: float) -> float:
     """The residual to aim at first, so that the values err by at most ``tolerance``.
 
     With γ = 1 the bound depends on the policy that is found, so this is a guess, which `certify` lowers where needed.
-    Raises UsageError for a bad γ or tolerance, and for γ = 1 where no end is in reach of a state that is paid.
+    Raises UsageError for a bad γ or tolerance, for rewards that are not finite, and for γ = 1 where no end is in reach
+    of a state that is paid.
     """
     check_discount(discount)
     if not tolerance > 0:
         raise UsageError(f"tolerance is {tolerance}; it must be above 0")
+    check_rewards(mdp)
     if discount < 1.0:
         return tolerance * (1 - discount)
     possible = np.asarray(mdp.probability) > 0
@@ -52,7 +61,7 @@ def residual_target(mdp: MDP, discount: float, tolerance: float) -> float:
     hopeless = _lead_to_end(mdp, np.ones(possible.shape[:2], bool)) < 0
     if (hopeless & paid).any():
         state = int(np.flatnonzero(hopeless & paid)[0])
-        raise UsageError(f"with gamma 1 state {state} has no finite value: it never reaches an end; use gamma below 1")
+        raise Unsolvable("with gamma 1 PLACE has no finite value: it never reaches an end; use gamma below 1", state)
     return tolerance / 100
 
 

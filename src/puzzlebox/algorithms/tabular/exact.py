@@ -21,6 +21,19 @@ from puzzlebox.types import MDP, ArrayLike
 _q_table = jax.jit(bellman.action_values)
 
 
+class Unsolvable(UsageError):
+    """A world without exact values; ``text`` says PLACE where the message names ``state``."""
+
+    def __init__(self, text: str, state: int) -> None:
+        super().__init__(text.replace("PLACE", f"state {state}"))
+        self.text, self.state = text, state
+
+    def on_map(self, width: int) -> UsageError:
+        """The same with row and column of a map so wide, both from 0, as paths are written."""
+        row, column = divmod(self.state, width)
+        return UsageError(self.text.replace("PLACE", f"cell {row},{column} (row, column from 0)"))
+
+
 class Solution(NamedTuple):
     """The optimal values and policy of an MDP, with the proof of how exact they are.
 
@@ -71,6 +84,15 @@ def q_table(mdp: MDP, values: ArrayLike, discount: float) -> np.ndarray:
         return np.asarray(_q_table(mdp, values, discount))
 
 
+def check_rewards(mdp: MDP) -> None:
+    """Raises Unsolvable where a reward is NaN or infinite."""
+    strange = np.argwhere(~np.isfinite(np.asarray(mdp.reward)))
+    if len(strange):
+        state, action, _ = place = tuple(strange[0].tolist())
+        found = f"PLACE, action {action} has the reward {np.asarray(mdp.reward)[place]}"
+        raise Unsolvable(f"{found}; rewards must be finite: forbid a move by a large loss, like -1e6", state)
+
+
 def evaluate_policy(mdp: MDP, policy: ArrayLike, discount: float) -> np.ndarray:
     """V^π in float64 [S], for a policy int [S] or float [S, U].
 
@@ -84,8 +106,8 @@ def evaluate_policy(mdp: MDP, policy: ArrayLike, discount: float) -> np.ndarray:
         solved = reaches_end(transition)
         if (reward[~solved] != 0).any():
             state = int(np.flatnonzero(~solved & (reward != 0))[0])
-            raise UsageError(
-                f"with gamma 1 this policy has no value: from state {state} it never ends; use gamma below 1"
+            raise Unsolvable(
+                "with gamma 1 this policy has no value: from PLACE it never ends; use gamma below 1", state
             )
     values = np.zeros(len(reward))
     inside = transition[solved][:, solved]

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from puzzlebox.acting.rollout import Worlds, nan_mean, start
+from puzzlebox.algorithms.tabular.exact import check_rewards
 from puzzlebox.envs.table import Table
 from puzzlebox.envs.vector import vectorize
 from puzzlebox.errors import UsageError
@@ -113,6 +114,7 @@ class TableWorlds(eqx.Module):
 def make_worlds(env: World, num_envs: int) -> VectorWorlds | TableWorlds:
     """``num_envs`` worlds like ``env``, from its table if it has one."""
     if isinstance(env, Tabular):
+        check_rewards(env.mdp())
         return TableWorlds(Table(env.mdp()), env.time_limit, num_envs)
     return VectorWorlds(vectorize(env, num_envs))
 
