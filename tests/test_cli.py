@@ -12,6 +12,7 @@ from puzzlebox.scale.backend import cores
 
 BAD = [
     (["train", "pppo", "CartPole-v1"], "unknown algorithm 'pppo'; did you mean ppo"),
+    (["train", "sac", "CartPole-v1"], "unknown algorithm 'sac'; there are: tabular: monte_carlo, sarsa"),
     (["train", "ppo", "CartPol-v1"], "unknown environment 'CartPol-v1'; did you mean CartPole-v1"),
     (["train", "ppo", "LunarLander-v3"], "gym:LunarLander-v3"),
     (["train", "ppo", "gym:CartPole-v9"], "gym:CartPole-v"),
@@ -95,6 +96,11 @@ def test_json_is_alone_on_standard_output_and_every_core_is_used(tmp_path):
     assert "compiling" in done.stderr
     config = json.loads((tmp_path / "r" / "config.json").read_text())
     assert config["hardware"]["devices"] == config["hardware"]["cores"] == cores()
+
+
+def test_the_module_of_the_command_line_runs_it():
+    done = subprocess.run([sys.executable, "-m", "puzzlebox.cli", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("puzzlebox ")
 
 
 def test_list_names_every_algorithm(capsys):

@@ -122,3 +122,7 @@ def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Fla
     known = [name for flag in flags for name in (flag.name, *flag.also) if name.startswith("--")]
     known += ["--help", "--json", "--trust-code"]
     raise unknown_field(f"flag of {parser.prog.partition(' ')[2]}", strange, known)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -32,14 +32,20 @@ OURS = str(Path(__file__).parent)
 MOST, MOST_NEAR = 60, 8  # names in an error
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist: with the nearest names, or with those there are when none is near."""
+def unknown(kind: str, name: str, known: Iterable[str], there_are: str = "") -> UsageError:
+    """The error for a name that does not exist: with the nearest names, or with those there are when none is near.
+
+    ``there_are``: how the names there are shall be written, where a plain list says too little.
+    """
     options = sorted(known)
     begins = re.match("[a-z]{3,}", name.lower())
-    near = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    cutoff = 0.5 if len(name) > 4 else 0.65  # of short names half is soon alike: sac means neither star nor sarsa
+    near = difflib.get_close_matches(name, options, n=3, cutoff=cutoff)
     near = near or [option for option in options if begins and option.lower().startswith(begins[0])][:MOST_NEAR]
     if near:
         return UsageError(f"unknown {kind} '{name}'; did you mean {' or '.join(near)}?")
+    if there_are:
+        return UsageError(f"unknown {kind} '{name}'; there are: {there_are}")
     more = f" and {len(options) - MOST} more" if len(options) > MOST else ""
     return UsageError(f"unknown {kind} '{name}'; there are: {', '.join(options[:MOST])}{more}")
 

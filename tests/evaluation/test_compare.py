@@ -34,7 +34,7 @@ def test_the_better_run_beats_the_other_one(tmp_path):
     assert pair["probability_of_improvement"] == 1.0
     # IQM of six: the four in the middle. (485 + 490 + 495 + 500) / 4 − (100 + 110 + 120 + 130) / 4
     assert pair["difference"] == 492.5 - 115
-    assert result["sentence"].startswith("ppo beats dqn on CartPole-v1: IQM 492.5 (")
+    assert result["sentence"].startswith("ppo beats dqn on CartPole-v1: interquartile mean (IQM) 492.5 (")
     assert "difference 377.5" in result["sentence"] and "6 and 6 seeds" in result["sentence"]
     assert result["notes"] == []
     json.dumps(result)
@@ -103,6 +103,13 @@ def test_unequal_training_is_noted(tmp_path):
         [write_run(tmp_path / "a", GOOD), write_run(tmp_path / "b", BAD, algorithm="dqn", steps=5000)]
     )
     assert "They were not trained equally long: 1,000 and 5,000 steps." in result["sentence"]
+
+
+def test_lengths_cut_to_whole_iterations_are_equal(tmp_path):
+    """100,000 steps were asked; PPO's iterations make 98,304 of them, another's 99,840."""
+    one = write_run(tmp_path / "a", GOOD, steps=98_304)
+    other = write_run(tmp_path / "b", BAD, algorithm="dqn", steps=99_840)
+    assert "not trained equally long" not in compare_runs([one, other])["sentence"]
 
 
 def test_mode_chooses_the_evaluation(tmp_path):

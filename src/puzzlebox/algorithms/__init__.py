@@ -66,9 +66,17 @@ def algorithm_class(name: str) -> Any:
     if is_own(name):
         return own_algorithm(name)
     if name not in ALGORITHMS:
-        raise unknown("algorithm", name, ALGORITHMS)
+        raise unknown("algorithm", name, ALGORITHMS, by_family())
     module, _, attribute = ALGORITHMS[name].partition(":")
     return getattr(importlib.import_module(f"puzzlebox.algorithms.{module}"), attribute)
+
+
+def by_family() -> str:
+    """All names for a person: ``tabular: sarsa, …; deep: …``."""
+    families: dict[str, list[str]] = {}
+    for name, place in ALGORITHMS.items():
+        families.setdefault(place.partition(".")[0], []).append(name)
+    return "; ".join(f"{family}: {', '.join(names)}" for family, names in families.items())
 
 
 def own_algorithm(name: str) -> Any:

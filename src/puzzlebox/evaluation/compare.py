@@ -24,6 +24,7 @@ from puzzlebox.runs.directory import Run
 from puzzlebox.stats import intervals as statistics
 
 SIGNIFICANCE = 0.05
+ROUNDED = 0.05  # lengths closer than this are the same number of steps, cut to whole iterations
 
 
 class Contestant(NamedTuple):
@@ -188,7 +189,7 @@ def notes(contestants: list[Contestant]) -> list[str]:
     if 2 * pairs / math.comb(smaller + larger, smaller) >= SIGNIFICANCE:
         found.append(f"so few seeds cannot show any difference between {len(contestants)} contestants; train more")
     steps = sorted({trained_steps(c) for c in contestants})
-    if len(steps) > 1:
+    if steps[-1] - steps[0] > ROUNDED * steps[-1]:
         found.append(f"they were not trained equally long: {' and '.join(f'{s:,}' for s in steps)} steps")
     return found
 
@@ -212,7 +213,8 @@ def sentence(result: dict[str, Any]) -> str:
             others
         )
         figures = "; ".join(f"{c['label']} {spread(c)}" for c in result["contestants"])
-        text = f"{best} has the highest IQM on {result['env']}; it {' and '.join(parts)}. IQM: {figures}."
+        highest = f"{best} has the highest interquartile mean (IQM) on {result['env']}"
+        text = f"{highest}; it {' and '.join(parts)}. IQM: {figures}."
     return " ".join([text, *(note[0].upper() + note[1:] + "." for note in result["notes"])])
 
 
@@ -226,7 +228,7 @@ def pair_figures(pair: dict[str, Any], by_label: dict[str, Any]) -> str:
     a, b = by_label[pair["a"]], by_label[pair["b"]]
     improvement = " to ".join(f"{p:.2f}" for p in pair["probability_of_improvement_ci"])
     return (
-        f"IQM {spread(a)} against {spread(b)}; "
+        f"interquartile mean (IQM) {spread(a)} against {spread(b)}; "
         f"difference {number(pair['difference'])} ({span(pair['difference_ci'])}), "
         f"probability that a run of {pair['a']} is better {pair['probability_of_improvement']:.2f} ({improvement}), "
         f"p = {pair['p_value']:.2g} (95% intervals, {a['seeds']} and {b['seeds']} seeds)"

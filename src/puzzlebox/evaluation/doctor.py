@@ -240,8 +240,16 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
     """The findings for a person."""
     out = [f"{figures['subject']} ({figures['kind']})"]
     for f in figures["findings"]:
-        value = "" if f["value"] is None else f" [{f['value']}]"
+        value = "" if f["value"] is None else f" [{plain_value(f['value'])}]"
         out += [f"  {f['severity']}: {f['what']}{value}", f"    → {f['do']}"]
     if not figures["findings"]:
         out.append("  nothing found")
     return [*out, f"  looked at: {', '.join(figures['checked'])}"]
+
+
+def plain_value(value: Any) -> str:
+    """What was measured, for a person: two numbers are a beginning and an end, several names a list."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    numbers = len(value) == 2 and all(isinstance(one, int | float) for one in value)
+    return (" → " if numbers else ", ").join(map(str, value))

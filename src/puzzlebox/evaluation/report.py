@@ -36,7 +36,13 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
     out += [f"  note: {note}" for note in figures.get("notes", [])]
     if not figures["intervals_meaningful"] and figures["steps"]:  # a model that is no run has no seeds
         out.append("  with fewer than 3 seeds there is no telling how other seeds would do: add --seeds 10")
-    return [*out, f"  run: {figures['run']}"]
+    return explained([*out, f"  run: {figures['run']}"])
+
+
+def explained(lines: list[str]) -> list[str]:
+    """The lines, with a word about IQM where it stands first."""
+    first = next((i for i, line in enumerate(lines) if "IQM" in line), None)
+    return [line.replace("IQM", "IQM (interquartile mean)", 1) if i == first else line for i, line in enumerate(lines)]
 
 
 def score(row: dict[str, Any]) -> str:

@@ -163,5 +163,10 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
         )
     for e in figures["examples"]:
         mark = {1.0: ">", 0.5: "=", 0.0: "<"}[e["score"]]
-        out.append(f"    {short(str(e['prompt']))}  {short(e['a'])} {mark} {short(e['b'])}")
+        out.append(f"    {short(asked(e['prompt']))}  {short(e['a'])} {mark} {short(e['b'])}")
     return out + [f"  note: {note}" for note in figures.get("notes", [])]
+
+
+def asked(prompt: Any) -> str:
+    """A prompt for a person: of a conversation the words of the last message."""
+    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])

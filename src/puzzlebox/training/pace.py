@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 import time
 from typing import Any
 
 from puzzlebox.types import Trainee
 
+RECENT = 20  # points that tell what is left
 POINTS = 100  # logged points per run, about
 
 
@@ -57,9 +60,13 @@ class Pace:
         return (self.steps - self.before[0]) * num_agents / self.points[-1][1]
 
     def duration(self) -> str:
-        """One line about time for a person, from the points after the first."""
-        (first, compiled), (steps, elapsed) = self.points[0], self.points[-1]
-        return duration(elapsed - compiled, steps - first, self.total_steps - steps)
+        """One line about time for a person, from the median of recent points.
+
+        A point that compiled a new shape, as language models do now and then, tells nothing of those to come.
+        """
+        pairs = itertools.pairwise(self.points[-RECENT:])
+        each = statistics.median((later - sooner) / (b - a) for (a, sooner), (b, later) in pairs)
+        return duration(each, 1, self.total_steps - self.steps)
 
 
 def paced(steps: int, seconds: float, limit: float, gone: float) -> int:

@@ -162,7 +162,7 @@ def _train(
     figures |= {
         "seconds": round(pace.seconds, 3),
         "compile_seconds": round(pace.compile_seconds, 3),
-        "steps_per_second": round(pace.steps * agents.num_agents / pace.seconds, 1) if pace.seconds else None,
+        "steps_per_second": speed(pace.steps * agents.num_agents, pace.seconds),
         "notes": [*notes, *simulators.told(), *figures.get("notes", [])],
     }
     write_json(run.path / "summary.json", figures)
@@ -234,6 +234,12 @@ class Saver:
         checkpoint.save(self.folder, pace.steps, state, {"steps": pace.steps, "seconds": pace.seconds})
         self.saved = time.perf_counter()
         self.every = max(self.every, 10 * (self.saved - began))
+
+
+def speed(steps: int, seconds: float) -> float | None:
+    """Steps per second, with four digits that count or one after the point: language models take less than one."""
+    each = steps / seconds if seconds else 0.0
+    return round(each, max(1, 3 - math.floor(math.log10(each)))) if each else None
 
 
 def shortest(x: np.float32) -> float:
