@@ -1,4 +1,8 @@
-"""The command line: ``puzzlebox COMMAND``; the flags of ``train`` are the fields of the algorithm."""
+"""The command line: ``puzzlebox COMMAND``; the flags of ``train`` are the fields of the algorithm.
+
+Importing JAX takes a second, so nothing here does so before it is known that a command needs it: help and mistakes in
+a flag's name should come at once.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ from puzzlebox.errors import PuzzleboxError, UsageError, unknown
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in one line, as everywhere else."""
+    """argparse, but a mistake is one line as everywhere else, not the usage and an exit."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
@@ -42,7 +47,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
-    """The command, the arguments of its function that were given, and whether JSON is asked for."""
+    """The command, the arguments of its function that were given, and whether JSON is asked for.
+
+    Which flags exist depends on the command, for ``train`` also on the algorithm. So both are picked out of ``argv``
+    first, and only that command's parser gets flags. Raises UsageError for anything that is not understood.
+    """
+    # the commands, as yet without flags
     parser = Parser(
         prog="puzzlebox",
         description="Reinforcement learning from a 5×5 maze to a language model.",
@@ -54,11 +64,15 @@ def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
         name: commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         for name, command in COMMANDS.items()
     }
+
+    # which command
     name = next((word for word in argv if not word.startswith("-")), "")
     if name not in COMMANDS:
         if name:
             raise unknown("command", name, COMMANDS)
         parser.parse_args(argv)  # shows the help or the version, or says that a command is missing
+
+    # its flags
     command, own = COMMANDS[name], parsers[name]
     flags = command.flags
     if name == "train":
@@ -67,6 +81,8 @@ def parse(argv: list[str]) -> tuple[Command, dict[str, Any], bool]:
             flags += field_flags(algorithm)
             own.prog += f" {algorithm}"
     add_flags(own, flags)
+
+    # what was given
     found, rest = parser.parse_known_args(argv)
     if rest:
         refuse(rest, own, flags)
@@ -100,7 +116,7 @@ def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
 
 
 def field_flags(algorithm: str) -> tuple[Flag, ...]:
-    """The hyper-parameters of an algorithm; their values stay text, since several may be given."""
+    """The hyper-parameters of an algorithm as flags; values stay text: ``0.1,0.2`` is a sweep, read by `configure`."""
     from puzzlebox.algorithms import algorithm_class
     from puzzlebox.fields import params, spellings
 
@@ -113,7 +129,7 @@ def field_flags(algorithm: str) -> tuple[Flag, ...]:
 
 
 def refuse(rest: list[str], parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> NoReturn:
-    """Raises UsageError for what ``parser`` does not know."""
+    """Raises UsageError for the first of the words ``rest``, which ``parser`` did not understand."""
     from puzzlebox.fields import unknown_field  # not before: JAX comes with it, and takes a second
 
     strange = next((word.partition("=")[0] for word in rest if word.startswith("--")), None)

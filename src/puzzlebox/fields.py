@@ -1,7 +1,8 @@
-"""Hyper-parameters: a field of a module with its default, its meaning and its range, written once.
+"""Hyper-parameters: each is a field of an Equinox module, with its default, meaning and range written once.
 
-A module may have parts, modules of hyper-parameters that others have too; from outside all are one flat list of names.
-The command line makes its flags from these, the documentation its tables, and `check_fields` its errors.
+The command line makes its flags from them, the documentation its tables, and `check_fields` its errors. What several
+modules share is a module too and stands in a field of each, a part; from outside the hyper-parameters of a module and
+of its parts are one flat list of names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import equinox as eqx
 from puzzlebox.errors import UsageError, unknown
 
 PARAMETER, PART = "parameter", "part"  # what a field is, in its metadata
-ELSEWHERE = {  # what Stable-Baselines3, CleanRL, TRL and PEFT call them
+ELSEWHERE = {  # name in Stable-Baselines3, CleanRL, TRL or PEFT -> ours, for errors only; the first that exists counts
     "alpha": ("learning_rate", "lora_alpha"),
     "beta": ("kl_coef",),
     "buffer_size": ("capacity",),
@@ -57,7 +58,7 @@ SYNONYMS = {"discount": ("gamma",)}  # the field uses both, so both are understo
 
 
 class Parameter(NamedTuple):
-    """A hyper-parameter as it was written: default, one line of meaning, closed range or choices."""
+    """A hyper-parameter as declared: default, one line of help, and its closed range [low, high] or its choices."""
 
     default: Any
     help: str
@@ -74,7 +75,7 @@ def param(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """The field of a module that is a hyper-parameter."""
+    """Declares a field as a hyper-parameter: ``discount: float = param(0.99, "γ", low=0, high=1)``."""
     return eqx.field(default=default, metadata={PARAMETER: Parameter(default, help, low, high, choices)})
 
 
@@ -100,14 +101,14 @@ def params(module: Any) -> dict[str, Parameter]:
 
 
 def _part(module: Any, f: dataclasses.Field) -> Any:
-    """The part in a field: that of an instance, and of a class its default; None where there is none."""
+    """The part in a field: an instance's own, a class's default; None where there is none."""
     if isinstance(module, type):
         return None if f.default is dataclasses.MISSING else f.default
     return getattr(module, f.name)
 
 
 def value_of(module: Any, name: str) -> Any:
-    """The value that ``module`` has for the hyper-parameter ``name`` of its own or of one of its parts."""
+    """The value of the hyper-parameter ``name`` of ``module`` or of one of its parts; else raises AttributeError."""
     for f in dataclasses.fields(module):
         if f.name == name:
             return getattr(module, name)
@@ -117,7 +118,10 @@ def value_of(module: Any, name: str) -> Any:
 
 
 def replace(module: Any, values: dict[str, Any]) -> Any:
-    """The module with other ``values``, each by the name of a hyper-parameter of its own or of one of its parts."""
+    """A copy of the module with other ``values``, each by the name of a hyper-parameter of the module or of a part.
+
+    It is `dataclasses.replace` for modules with parts, and like that runs the module's own checks again.
+    """
     own = dict(values)
     for f in dataclasses.fields(module):
         if PART in f.metadata and (inner := own.get(f.name, _part(module, f))) is not None:
@@ -126,7 +130,7 @@ def replace(module: Any, values: dict[str, Any]) -> Any:
 
 
 def fill(module: Any, values: dict[str, Any]) -> None:
-    """In an ``__init__``: every field from ``values``, by its own name or by those of its part, else its default.
+    """For an ``__init__``: sets every field from ``values`` (a part also by its fields' names) or its default.
 
     Raises UsageError for a name that is none of them, and for a value outside its range.
     """
@@ -163,7 +167,10 @@ def plain(flag: str) -> str:
 
 
 def check_fields(module: Any) -> None:
-    """Raises UsageError for the first hyper-parameter outside its range; arrays (swept values) pass."""
+    """Raises UsageError for the first hyper-parameter outside its range; NaN is outside of every range.
+
+    Traced arrays pass, since they have no value yet: `configure` has checked each swept value before.
+    """
     for name, parameter in params(module).items():
         value = value_of(module, name)
         if parameter.choices is not None and value not in parameter.choices:
@@ -176,8 +183,12 @@ def check_fields(module: Any) -> None:
 
 
 def parse(name: str, default: Any, text: str) -> Any:
-    """Reads ``text`` as a value of the type of ``default``; raises UsageError that begins with ``name``."""
+    """Reads ``text`` as a value of the type of ``default``; raises a UsageError that begins with ``name``.
+
+    Whole numbers may be written ``1e6`` or ``1_000_000``, tuples ``64,64`` or ``64x64``.
+    """
     lower = text.strip().lower()
+    # bool before int: True is an int in Python
     if isinstance(default, bool):
         if lower in ("true", "yes", "1", "on"):
             return True
@@ -194,6 +205,7 @@ def parse(name: str, default: Any, text: str) -> Any:
 
 
 def _numbers(name: str, parts: list[str], kind: type) -> list[Any]:
+    """``parts`` as numbers of ``kind``, int or float; raises UsageError for the first that is none."""
     word = "a whole number" if kind is int else "a number"
     values = []
     for part in parts:

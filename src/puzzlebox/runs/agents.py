@@ -1,7 +1,7 @@
-"""Many agents as one program: seeds and swept hyper-parameters are one `vmap` axis of ``A`` agents.
+"""Many agents as one program: seeds and swept hyper-parameters together form one `vmap` axis of ``A`` agents.
 
-The axis is also cut over the devices (the cores of a CPU count as devices, see `backend.prepare`): agents never talk to
-each other, so every device simply runs its share.
+The axis is also sharded over the devices (the cores of a CPU count as devices, see `backend.prepare`). Agents never
+communicate, so every device simply runs its share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AGENTS = PartitionSpec("agents")
 
 
 def agents_mesh(num_agents: int) -> Mesh:
-    """The devices that share ``num_agents`` agents: as many as divide them evenly."""
+    """The devices that share ``num_agents`` agents: as many as divide them evenly (`shard_map` needs equal parts)."""
     devices = jax.devices()
     count = max(n for n in range(1, len(devices) + 1) if num_agents % n == 0)
     return Mesh(np.array(devices[:count]), ("agents",))
@@ -33,8 +33,8 @@ def agents_mesh(num_agents: int) -> Mesh:
 class Agents:
     """The compiled programs of one run; a `Trainee`.
 
-    ``algorithm`` is the agent with the values all share; ``swept`` maps a hyper-parameter's name to its ``[A]`` values.
-    ``replace(algorithm, **values)`` gives one agent its own values.
+    ``algorithm`` holds the values that all agents share; ``swept`` maps the name of a hyper-parameter to its ``[A]``
+    values. ``replace(algorithm, **values)`` gives one agent its own values.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Agents:
         host = isinstance(algorithm.env, Simulated)  # a simulator serves one device
         self.mesh = agents_mesh(1 if host else self.num_agents)
         self.init = jax.jit(self._share(jax.vmap(lambda swept, key: self._agent(swept).init(key))))
-        # A loop with a traced number of iterations compiles once and gives the same numbers however training is cut
-        # into calls: that is what makes a resumed run continue bit for bit.
+        # The number of iterations is traced, so the loop compiles once and gives the same numbers however training is
+        # cut into calls. That is why a resumed run continues bit for bit. The old state is donated: its buffers become
+        # those of the new one, so do not use it after the call.
         advance = self._share(self._advance, in_specs=(AGENTS, AGENTS, PartitionSpec()))
         self.advance = jax.jit(advance, donate_argnums=1)
 
     def _share(self, program: Callable, in_specs: Any = AGENTS) -> Callable:
+        """``program`` over leaves ``[A, ...]`` as one that every device runs on its share of the agents."""
         return jax.shard_map(program, mesh=self.mesh, in_specs=in_specs, out_specs=AGENTS, check_vma=False)
 
     @property
@@ -65,13 +67,14 @@ class Agents:
         """One key per agent: agent i of a run is the agent that its seed alone would give."""
         return jax.vmap(jax.random.key)(jnp.asarray(self.seeds, jnp.uint32))
 
-    asks_a_person = slow = False
+    asks_a_person = slow = False  # see `Trainee`
 
     def check(self) -> None:
         """Raises UsageError where what the agents hold while they train cannot fit into memory."""
         memory.check_state(self.shapes(), self.num_agents)
 
     def notes(self) -> list[str]:
+        """Nothing to announce before training; part of `Trainee`."""
         return []
 
     def start(self) -> State:
@@ -79,16 +82,20 @@ class Agents:
         return self.init(self.swept, self.keys)
 
     def compile(self, state: State, tell: Tell | None = None) -> Advance:
-        """`advance` as a compiled program; raises UsageError where it needs more memory than there is.
+        """`advance` as a compiled program; raises UsageError where it needs more memory than is available.
 
-        Nobody is told how much it needs: worlds and small networks take little beside what `check` counts.
+        ``tell`` hears nothing: worlds and small networks need little beyond what `check` has counted.
         """
         program = self.advance.lower(self.swept, state, np.int32(1)).compile()
         memory.fits(program, devices=self.mesh.size)
         return program
 
     def resumed(self, state: State, steps: int) -> tuple[State, str]:
-        """``state`` as training goes on with it: all worlds begin new episodes where they were in a simulator."""
+        """The state from which training continues, and what was lost: "" where nothing was.
+
+        A pure world is part of the state, so it continues as it was. The inner state of a simulator cannot be saved, so
+        there all worlds begin new episodes.
+        """
         if not isinstance(self.algorithm.env, Simulated):
             return state, ""
         fresh = self.init(self.swept, jax.vmap(lambda key: jax.random.fold_in(key, steps))(self.keys))
@@ -116,13 +123,19 @@ class Agents:
         return self._agent({name: float(values[agent]) for name, values in self.swept.items()})  # type: ignore[misc]
 
     def _agent(self, swept: dict[str, Array]) -> Algorithm:
+        """The algorithm with one agent's own values, numbers or traced scalars."""
         return self.replace(self.algorithm, **swept)
 
     def _step(self, swept: dict[str, Array], state: State):
+        """One iteration of one agent (to be mapped over agents)."""
         return self._agent(swept).step(state)
 
     def _advance(self, swept: dict[str, Array], state: State, iterations: Array):
-        """``iterations`` iterations of all agents; metrics ``[A]`` are means over them, NaN if never measured."""
+        """Runs ``iterations`` iterations of this device's agents; metrics ``[A]`` are means over the iterations.
+
+        NaN means "not measured in this iteration" (no episode ended, say). Such iterations are left out of the mean; a
+        metric that was never measured is 0 / 0, so it stays NaN.
+        """
         step = functools.partial(jax.vmap(self._step), swept)
         shapes = jax.eval_shape(step, state)[1]
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, jnp.float32), shapes)
@@ -140,6 +153,9 @@ class Agents:
 
 
 def grid(seeds: list[int], sweep: dict[str, list[float]]) -> tuple[list[int], dict[str, np.ndarray]]:
-    """Every combination of swept values with every seed, values outermost: the agents' seeds and ``[A]`` values."""
+    """Every combination of swept values with every seed: the agents' seeds and ``[A]`` values.
+
+    Seeds vary fastest, so each run of ``len(seeds)`` neighbours shares one combination; `evaluation` relies on it.
+    """
     rows: list[tuple] = list(itertools.product(*sweep.values(), seeds))
     return [row[-1] for row in rows], {name: np.array([row[i] for row in rows]) for i, name in enumerate(sweep)}

@@ -1,6 +1,7 @@
 """From a config to agents, and from a name to a language model.
 
-Both are one file, because a run may start from a model that is itself a run, and to open that one is to build it.
+Both live in one file because they need each other: a run may start from a model that is itself a run, and to open that
+one is to build it.
 """
 
 from __future__ import annotations
@@ -27,17 +28,25 @@ from puzzlebox.runs.language_agents import LanguageAgents
 from puzzlebox.runs.pretrained import NEW, from_directory, from_gguf, is_run, merged, new_model, read_options
 from puzzlebox.types import Game
 
-ADDED = {"alphazero": {"start": ""}, "muzero": {"symmetries": False}}  # later than the first runs, which were like this
+ADDED = {
+    "alphazero": {"start": ""},
+    "muzero": {"symmetries": False},
+}  # newer than the first runs, which were like this
 
 
 def build(config: dict[str, Any]) -> Agents | LanguageAgents:
-    """The agents that a config describes; of which kind they are is decided here."""
+    """The agents that a config describes; whether they are `Agents` or `LanguageAgents` is decided here.
+
+    Raises UsageError where the algorithm's hyper-parameters are not those the config was written with, which happens
+    to a run of another version, and whatever `make_instance` raises.
+    """
     algorithm = config["algorithm"]
     fields = params(algorithm_class(algorithm))
     values = ADDED.get(algorithm, {}) | config["hyperparameters"]
     if set(values) != set(fields):
         changed = ", ".join(sorted(set(values) ^ set(fields)))
         raise UsageError(f"this run was made by another version of {algorithm}: it differs in {changed}")
+    # JSON has no tuples
     values = {n: tuple(v) if isinstance(fields[n].default, tuple) else v for n, v in values.items()}
     instance = make_instance(algorithm, config["env"], values)
     seeds = [agent["seed"] for agent in config["agents"]]
@@ -57,7 +66,10 @@ def build_run(run: Run) -> Any:
 
 
 def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
-    """The algorithm on its world, or on its task with the model it starts from."""
+    """The algorithm on its world, or on its language task with the model it starts from.
+
+    Raises UsageError for a game with an algorithm that plays none, and for a world, task or model that does not exist.
+    """
     kind = algorithm_class(algorithm)
     if of_language(algorithm):
         model = values.get("model", params(kind)["model"].default)
@@ -72,7 +84,7 @@ def make_instance(algorithm: str, env: str, values: dict[str, Any]) -> Any:
 
 
 def check_kind(algorithm: str, env: str) -> None:
-    """Raises UsageError where a world meets a language algorithm, or a text task one that is none."""
+    """Raises UsageError where a language algorithm gets a world, or another algorithm a language task."""
     if is_text(env) and not of_language(algorithm):
         raise UsageError(f"{env} is a task for language models, which {algorithm} does not train; see: puzzlebox list")
     if of_language(algorithm) and not is_text(env):
@@ -92,6 +104,7 @@ def load_model(name: str) -> LanguageModel:
 
 @lru_cache(maxsize=2)
 def _load(name: str, _changed: int) -> LanguageModel:
+    """`load_model`, cached; ``_changed`` only makes a run that has trained further a new entry of the cache."""
     base, *settings = name.split(",")
     if base == "new":
         return new_model(read_options(name, settings, NEW))

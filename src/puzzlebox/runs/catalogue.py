@@ -41,9 +41,11 @@ def summary_lines(names: dict[str, Any]) -> list[str]:
 
 
 def _first_line(algorithm: str) -> str:
+    """The first line of the algorithm's docstring: so that line is shown to users."""
     return (algorithm_class(algorithm).__doc__ or "").strip().splitlines()[0]
 
 
 def _problem(task: str) -> str:
+    """One example of the task, as its description."""
     example = make_task(task).examples("train", 1, 0)[0]
     return f"{example.prompt} → {example.completion}" if example.completion else example.prompt

@@ -19,11 +19,11 @@ from safetensors.numpy import save_file
 
 from puzzlebox.errors import PuzzleboxError
 
-KEEP = 3
+KEEP = 3  # checkpoints; the older ones are there in case the newest is damaged
 
 
 class CorruptCheckpoint(PuzzleboxError):
-    """The file is not what was written."""
+    """The file is not what was written: it cannot be read, or its hash differs."""
 
 
 def save(folder: Path, steps: int, state: Any, progress: dict[str, Any]) -> Path:
@@ -37,6 +37,7 @@ def save(folder: Path, steps: int, state: Any, progress: dict[str, Any]) -> Path
     final = folder / f"{steps:012d}.safetensors"
     partial = final.with_suffix(".partial")
     try:
+        # written beside its place, forced onto the disk, then renamed: no reader ever sees half a file
         save_file(arrays, partial, metadata={"sha256": _digest(arrays), "progress": json.dumps(progress)})
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -73,6 +74,7 @@ def load(path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
     values = []
     for place, leaf in leaves:
         name = jax.tree_util.keystr(place)
+        # safetensors has no type for random keys: they are stored as two uint32 numbers each
         is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         shape = (*leaf.shape, 2) if is_key else leaf.shape
         array = arrays.get(name)
@@ -107,6 +109,7 @@ def load_newest(folder: Path, like: Any) -> tuple[Any, dict[str, Any], list[str]
 
 
 def _named_arrays(state: Any) -> dict[str, np.ndarray]:
+    """The leaves of ``state`` by their path in the pytree, on the host; keys as their raw numbers."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     arrays = {}
     for place, leaf in leaves:
@@ -117,6 +120,7 @@ def _named_arrays(state: Any) -> dict[str, np.ndarray]:
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over names, types, shapes and bytes of all arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]

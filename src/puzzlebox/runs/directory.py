@@ -65,11 +65,14 @@ class Run:
 
     @property
     def family(self) -> str:
-        """What its algorithm learns: "language", "games" or "worlds". No code of the run's own is run to know it."""
+        """What its algorithm learns: "language", "games" or "worlds". To know it, no code of the run is run.
+
+        It stands in the config; for an older run, where it does not, the algorithm is looked up.
+        """
         return self.config.get("family") or family_of(self.config.get("algorithm", ""))
 
     def discard(self) -> None:
-        """Frees the directory of a run that was refused before its first point."""
+        """Removes what `create` made, if the run was refused before its first logged point or checkpoint."""
         if not self.metrics() and not self.checkpoints.exists():
             for name in ("config.json", "metrics.jsonl"):
                 (self.path / name).unlink(missing_ok=True)
@@ -78,12 +81,13 @@ class Run:
                 self.path.rmdir()
 
     def note(self, **more: Any) -> None:
-        """Adds to ``config.json``."""
+        """Adds entries to ``config.json``."""
         self.config |= more
         write_json(self.path / "config.json", self.config)
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of checkpoints; it appears with the first one."""
         return self.path / "checkpoints"
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -98,16 +102,17 @@ class Run:
         return rows
 
     def append_metrics(self, row: dict[str, Any]) -> None:
+        """Adds one logged point; raises PuzzleboxError where it cannot be written."""
         with writing(self.path / "metrics.jsonl"), (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(finite(row)) + "\n")
 
     def cut_metrics(self, steps: int) -> None:
-        """Forgets the points after ``steps``, which a resumed run makes again."""
+        """Drops the points after ``steps``: a resumed run starts at a checkpoint and logs them again."""
         rows = [row for row in self.metrics() if row["steps"] <= steps]
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def evaluation(self) -> dict[str, Any]:
-        """What ``evaluate`` wrote last; raises UsageError when it has not run."""
+        """What ``evaluate`` wrote last; raises UsageError where it has never run."""
         return self._read("evaluation.json", "evaluate it first: puzzlebox evaluate")
 
     def summary(self) -> dict[str, Any]:
@@ -115,6 +120,7 @@ class Run:
         return self._read("summary.json", "it is not finished; continue it: puzzlebox resume")
 
     def _read(self, name: str, way_out: str) -> dict[str, Any]:
+        """The JSON file ``name`` of the run; raises UsageError, with the ``way_out``, where it is missing."""
         file = self.path / name
         if not file.exists():
             raise UsageError(f"{self.path} has no {name}; {way_out} {self.path}")
@@ -139,6 +145,7 @@ def check_free(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Replaces ``path`` in one step by ``value`` as JSON; NaN and infinity become null."""
     write_text(path, json.dumps(finite(value), indent=1) + "\n")
 
 

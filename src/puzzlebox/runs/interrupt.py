@@ -10,7 +10,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def interruptible(*numbers: signal.Signals) -> Iterator[threading.Event]:
-    """The signals ``numbers`` (Ctrl-C and SIGTERM without any) set the event; a second one stops at once."""
+    """Inside it the signals ``numbers`` (by default Ctrl-C and SIGTERM) set the event instead of stopping the program.
+
+    A second signal raises KeyboardInterrupt at once. Outside the main thread, where Python allows no handlers, the
+    event is never set.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

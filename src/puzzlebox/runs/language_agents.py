@@ -1,7 +1,7 @@
 """Several agents of a language algorithm: one after the other on one device, side by side on several.
 
-Their steps call Python (verifiers, tokenizers), so they are no `vmap` axis as in `agents`; what is compiled is compiled
-once for all of them. Everything else about a run is the same, because both are a `Trainee`.
+Their steps call Python (verifiers, tokenizers), so they cannot be a `vmap` axis as in `agents`. What is compiled is
+compiled once for all of them. Everything else about a run is the same, because both kinds are a `Trainee`.
 """
 
 from __future__ import annotations
@@ -56,16 +56,20 @@ class LanguageAgents:
         return [*skipped_report(self.algorithm.env).get("notes", []), self._memory()]
 
     def _memory(self) -> str:
+        """The line of `preflight.check`, which raises UsageError where training cannot fit."""
         return preflight.check(self.algorithm, self.shapes()[0], self.num_agents)
 
     def start(self) -> State:
+        """The states before training, one per agent."""
         return tuple(self._each(lambda i, algorithm: algorithm.init(jax.random.key(self.seeds[i]))))
 
     def shapes(self) -> State:
+        """Shapes and types of the states, without computing them."""
         one = eqx.filter_eval_shape(self.algorithm.init, jax.random.key(0))
         return (one,) * self.num_agents
 
     def resumed(self, state: State, steps: int) -> tuple[State, str]:
+        """The state as it is: language tasks have no simulator, so nothing is lost."""
         return state, ""
 
     def compile(self, state: State, tell: Tell | None = None) -> Advance:
@@ -79,7 +83,9 @@ class LanguageAgents:
         """``iterations`` iterations of every agent; metrics ``[A]`` are means over them."""
 
         def run(i: int, algorithm: Any) -> tuple[State, dict[str, Any]]:
-            # Counters and keys start on no device in particular; left so, the second step would compile again.
+            """The new state of agent i, and the means of its metrics."""
+            # Counters and keys start uncommitted to a device and come back committed: without this the second step
+            # would compile again.
             member, rows = jax.device_put(state[i], self.members[i][1]), []
             for _ in range(int(iterations)):
                 member, metrics = algorithm.step(member)
@@ -94,6 +100,8 @@ class LanguageAgents:
         return self.members[agent][0].policy(state[agent], greedy)
 
     def _each(self, work: Callable[[int, Any], Any]) -> list[Any]:
+        """``work(i, algorithm)`` of every agent i on its device, in order; devices work at the same time."""
+
         def on_device(i: int) -> Any:
             algorithm, device = self.members[i]
             with jax.default_device(device):

@@ -23,8 +23,8 @@ from puzzlebox.scale import backend
 def load(run: str | Path, *, trust_code: bool = False) -> LoadedRun:
     """A run for use in Python. What it learned is read when it is first asked for.
 
-    ``trust_code`` lets a run with code of its own run it, which happens anyway where this user trained it. Raises
-    UsageError where there is no run.
+    ``trust_code`` allows a run to run the code it brings along; where this user trained with that code it is allowed
+    anyway (`inputs`). Raises UsageError where there is no run.
     """
     TRUST.everything |= trust_code
     return LoadedRun(Run.open(run))
@@ -65,6 +65,7 @@ class LoadedRun:
 
     @cached_property
     def _act(self) -> Any:
+        """The compiled policy of one agent: its values, its state, observations ``[B, ...]``, a key -> actions."""
         agents, _ = self._learned
 
         def act(swept: Any, state: Any, observation: Any, key: Any, greedy: bool) -> Any:
@@ -104,6 +105,7 @@ class LoadedRun:
         return complete(model, [prompt], jax.random.key(seed), max_tokens=max_tokens, sampling=sampling).texts[0]
 
     def _check_agent(self, agent: int) -> None:
+        """Raises UsageError for an agent that the run does not have."""
         count = len(self.config["agents"])
         if not 0 <= agent < count:
             raise UsageError(f"agent is {agent}; {self.run.path} has agents 0 to {count - 1}")

@@ -1,4 +1,7 @@
-"""Memory: what training takes, from shapes and from the compiled program, and what the machine has left."""
+"""Memory: what training needs, from shapes and from the compiled program, and what the machine has left.
+
+It is asked before training, because a process that runs out of memory is killed without a word.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,16 @@ def fits(
     device: jax.Device | None = None,
     devices: int = 1,
 ) -> str:
-    """One line about the memory that a compiled program takes beside its arguments; UsageError where there is less.
+    """One line about the memory that a compiled program needs beyond its arguments, which are there already.
 
-    A program tells what one device takes of it; ``devices`` of a CPU, its cores, share one memory.
+    XLA counts it for one device; ``devices`` cores of a CPU share one memory, so there it is multiplied. ``what``,
+    ``held`` and ``way_out`` are the words of the message. Raises UsageError where less memory is left.
     """
     memory = compiled.memory_analysis()
     if memory is None:
         return "this device does not tell the memory of a compiled program"
     shared = devices if (device or jax.devices()[0]).platform == "cpu" else 1
+    # outputs that take the place of donated arguments (aliases) cost nothing
     needed = shared * (memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes)
     beside = f"beside the {size(shared * memory.argument_size_in_bytes)} of {held}"
     most, where = available(device)
@@ -55,7 +60,7 @@ def fits(
 
 
 def available(device: jax.Device | None = None) -> tuple[int | None, str]:
-    """Bytes that can still be had, and where; None where the system does not say."""
+    """Bytes that can still be allocated (None where the system does not say), and the name of where."""
     device = device or jax.devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
@@ -67,7 +72,7 @@ def available(device: jax.Device | None = None) -> tuple[int | None, str]:
 
 
 def machine_memory(file: Path = Path("/proc/meminfo")) -> int | None:
-    """What Linux thinks it can give without swapping."""
+    """Bytes that Linux estimates it can give without swapping; None on other systems."""
     if not file.is_file():
         return None
     for line in file.read_text().splitlines():
@@ -77,7 +82,10 @@ def machine_memory(file: Path = Path("/proc/meminfo")) -> int | None:
 
 
 def cgroup_memory(folder: Path = CGROUP) -> int | None:
-    """What a container may still take: its limit less what it holds, but for file pages that can be dropped."""
+    """Bytes that a container may still take: its limit less what it holds, file pages that can be dropped not counted.
+
+    None without a limit. Both versions of control groups are read: v2 first, then v1.
+    """
     for limit_name, used_name in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -92,7 +100,7 @@ def cgroup_memory(folder: Path = CGROUP) -> int | None:
 
 
 def size(number: float) -> str:
-    """Bytes for people."""
+    """Bytes for people: 1234567 -> '1.23 MB'."""
     for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= limit:
             return f"{number / limit:.3g} {unit}"

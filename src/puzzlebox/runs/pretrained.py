@@ -1,4 +1,7 @@
-"""Language models that are no runs: new ones with random weights, and files of others. `build.load_model` names all."""
+"""Language models that are not runs: new ones with random weights, and other people's files.
+
+`build.load_model` is what others call: it finds out which kind a name means.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ MODELS = {
 
 
 def read_options(name: str, settings: list[str], defaults: dict[str, int]) -> dict[str, int]:
-    """``defaults`` with the settings ``key=number``."""
+    """``defaults`` overridden by the settings ``key=number``; raises UsageError for an unknown key or another value."""
     values = dict(defaults)
     for setting in settings:
         key, _, text = setting.partition("=")
@@ -38,6 +41,7 @@ def read_options(name: str, settings: list[str], defaults: dict[str, int]) -> di
 
 
 def new_model(options: dict[str, int]) -> LanguageModel:
+    """A decoder with random weights drawn from ``seed``; raises UsageError for sizes that do not divide."""
     tokenizer = Tokenizer.characters()
     width, heads = options["width"], options["heads"]
     if width % heads or heads % options["kv_heads"]:
@@ -56,13 +60,14 @@ def new_model(options: dict[str, int]) -> LanguageModel:
 
 
 def from_directory(path: Path) -> LanguageModel:
-    """A Hugging Face directory."""
+    """A Hugging Face directory: weights and tokenizer."""
     from puzzlebox.data.huggingface import load_decoder
 
     return LanguageModel(load_decoder(path), Tokenizer.load(path))
 
 
 def from_gguf(path: Path) -> LanguageModel:
+    """A GGUF file: weights and tokenizer in one."""
     from puzzlebox.data.gguf import load_gguf
 
     decoder, reader = load_gguf(path)
@@ -73,10 +78,12 @@ merged = eqx.filter_jit(merge_lora)
 
 
 def is_run(path: Path) -> bool:
+    """Whether ``path`` is a run directory; a Hugging Face directory has a ``config.json`` too."""
     return (path / "config.json").is_file() and "algorithm" in read_config(path)
 
 
 def read_config(path: Path) -> dict[str, Any]:
+    """``config.json`` of a run or a model, {} where it is no object; raises UsageError where it is not JSON."""
     try:
         config = json.loads((path / "config.json").read_text())
     except ValueError as error:

@@ -1,4 +1,7 @@
-"""What a person sees while something long runs: a bar with speed and return, on standard error."""
+"""What a person sees while something long runs: a bar with speed and return, on standard error.
+
+Standard output is left to results, so that it can be piped.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def si(number: float) -> str:
 
 
 class TrainingProgress:
-    """A live bar on a terminal, a line every few seconds elsewhere or without ``live``, nothing when ``quiet``."""
+    """A live bar on a terminal; a line every few seconds elsewhere, or if not ``live``; nothing if ``quiet``."""
 
     def __init__(self, title: str, total_steps: int, num_agents: int, quiet: bool = False, live: bool = True):
         self.console = Console(stderr=True, quiet=quiet)
@@ -51,15 +54,16 @@ class TrainingProgress:
         self.bar.stop()
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Prints a line that stays, above the bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def update(
         self, steps: int, steps_per_second: float, metrics: dict[str, list[float]], share: float | None = None
     ) -> None:
-        """Shows how far all agents are, environment steps per second of all together, and their mean return.
+        """Shows how far the agents are, their speed (environment steps per second, all together) and mean return.
 
-        ``share`` is how much of the training is over where time ends it, not steps.
+        ``steps`` counts those of one agent. ``share`` is the share of the training time that is over, given where time
+        ends the training and not the number of steps.
         """
         self.mean = shown(metrics) or self.mean  # long episodes do not end in every row
         who = f" · {self.num_agents} agents" if self.num_agents > 1 else ""
@@ -82,7 +86,7 @@ def shown(metrics: dict[str, list[float]]) -> str:
 
 
 def forgiving(out: TextIO) -> TextIO:
-    """``out``, which from now on shows a question mark for a character that the terminal lacks."""
+    """``out``, changed to print a question mark for a character that its encoding lacks instead of raising."""
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="replace")
     return out

@@ -1,4 +1,8 @@
-"""The rules behind a score: how a simulated world was played while learning, and how it is played for its scores."""
+"""The rules behind a score: how a simulated world was played during training, and how it is played for its scores.
+
+Scores on Atari can only be compared where the rules agree (frames per step, sticky actions, lives), so a run records
+both sets. Source: Machado et al. 2018, arXiv 1709.06009.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import Any
 
 from puzzlebox.types import Game, Scored, Task, World
 
-EPISODES, SIMULATED_EPISODES = 100, 8  # of an evaluation; whole games take long, and eight are played at once
+EPISODES, SIMULATED_EPISODES = 100, 8  # of an evaluation; games in a simulator are long, and eight run at once
 
 
 def for_scores(env: World) -> World:
@@ -20,21 +24,21 @@ def default_episodes(env: World | Game | Task) -> int:
 
 
 def recorded(env: World | Game | Task) -> dict[str, Any]:
-    """What ``config.json`` keeps: the rules of training and those of scores; nothing for a world without any."""
+    """What ``config.json`` keeps: the rules of training and those of scores; {} for a world without rules."""
     if not isinstance(env, Scored):
         return {}
     return {"protocol": {"training": env.protocol, "evaluation": env.evaluation().protocol}}
 
 
 def of_scores(env: World | Game | Task, steps: int) -> dict[str, Any]:
-    """What stands beside a score: its rules, and the steps of training counted in frames too."""
+    """What is reported beside a score: its rules, and the training steps also counted in frames, as papers do."""
     if not isinstance(env, Scored):
         return {}
     return {"frames": steps * env.protocol["frames_per_step"], "protocol": env.evaluation().protocol}
 
 
 def protocol_lines(figures: dict[str, Any]) -> list[str]:
-    """The same for a person."""
+    """What `of_scores` says, for a person."""
     if "protocol" not in figures:
         return []
     words = ", ".join(_words(name.replace("_", " "), value) for name, value in figures["protocol"].items())

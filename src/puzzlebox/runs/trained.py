@@ -1,8 +1,8 @@
 """One trained agent of a run, for playing with it: ``runs/az``, ``runs/az,agent=2``, ``runs/az,steps=40960``.
 
 ``agent`` counts the run's agents from 0, ``steps`` names a checkpoint (``steps=0``: as it was before training, from its
-seed). Only what playing needs is read, so a run directory may be reduced to that: `save_weights` does so, and the
-weights that come with the package are such directories.
+seed). Only what playing needs is read: search networks, but no optimiser and no replay. So a run directory may be
+reduced to that. `save_weights` does it, and the weights shipped with the package are such directories.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from puzzlebox.runs.directory import Run, write_json
 from puzzlebox.runs.progress import say
 from puzzlebox.types import Algorithm, Array, Searching, StartsFromRun, State
 
-SIZES = ("network", "width", "blocks", "head_width")  # hyper-parameters that must be those of the run started from
+SIZES = (
+    "network",
+    "width",
+    "blocks",
+    "head_width",
+)  # in these a run and the one it starts from must agree
 WEIGHTS = Path(__file__).parent.parent / "weights"
 
 
@@ -35,10 +40,10 @@ class Trained(NamedTuple):
 
 
 def open_trained(path: str | Path, agent: int = 0, steps: int | None = None, env: str = "") -> Trained:
-    """The agent of a run at its newest checkpoint, or the one after ``steps`` steps.
+    """Agent number ``agent`` of a run, at its newest checkpoint or at the one after ``steps`` steps.
 
-    Raises UsageError for a run that does not exist, that learned no game or another one than ``env``, and for an agent
-    or a checkpoint that it does not have.
+    ``env``, where given, is the game it must have learned. Raises UsageError for a run that does not exist or learned
+    no game, or another one, and for an agent or a checkpoint that the run does not have.
     """
     from puzzlebox.runs.build import build_run
 
@@ -88,12 +93,16 @@ def network_of_start(algorithm: Algorithm, env: str) -> Any:
 
 
 def started(algorithm: Algorithm, env: str, state: State) -> State:
-    """``state`` before training, of one agent or ``[A, ...]``, with the network of the run it starts from."""
+    """``state`` before training, of one agent or ``[A, ...]``, with the network of the run it starts from, if any.
+
+    Every agent gets the same network, both as the one that learns and as its moving average.
+    """
     net = network_of_start(algorithm, env)
     if net is None:
         return state
 
     def copy(x: Array, like: Array) -> Array:
+        """``x`` for every agent, placed on the devices as ``like`` is."""
         return jax.device_put(np.broadcast_to(x, like.shape), like.sharding)
 
     return state._replace(net=jax.tree.map(copy, net, state.net), average=jax.tree.map(copy, net, state.average))
