@@ -1,9 +1,9 @@
 """Every protocol and record of Puzzlebox, on one page.
 
-What only some worlds, algorithms or tasks can do is a small protocol of its own, whose docstring says who can and who
-asks. The way to ask is ``isinstance(env, Tabular)``: it looks whether the members are there, on Python 3.11 by
-evaluating the properties among them, so properties are cheap here and nobody asks inside a loop. Who has the members
-has the ability; nothing is declared or inherited.
+What only some worlds, algorithms or tasks can do is a small protocol of its own, whose docstring says who can ("Who:")
+and who wants to know ("Who asks:"). The way to ask is ``isinstance(env, Tabular)``: an object that has the members has
+the ability; nothing is declared or inherited. Python 3.11 evaluates the properties among the members to find out, so
+properties are cheap here and nobody asks inside a loop.
 
 Shape letters used in all docstrings: ``T`` time, ``B`` parallel worlds (a batch), ``A`` agents (seeds × swept
 values), ``S`` states, ``U`` actions of an MDP, ``K`` possible outcomes of one move.
@@ -21,18 +21,18 @@ import numpy as np
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 Key = jax.Array
-State = Any
+State = Any  # a pytree of arrays; each world and algorithm has its own
 Metrics = dict[str, Array]
 
 
 class Timestep(NamedTuple):
-    """What one step of a world gives back.
+    """What one step of a world gives back; scalars for one world, ``[B]`` for a vector of them.
 
-    ``terminated``: the task itself ended, nothing follows, the value of ``observation`` is 0.
-    ``truncated``: a clock stopped the episode, the value of ``observation`` still counts.
-    ``measures``: what the world tells beside its reward, float32 each, always under the same names. The sum over an
-    episode is the figure: what each term of the reward paid, ``success`` (1 in the step that reaches the goal), the
-    furthest place (as its increase in each step). Learning never reads them.
+    ``terminated``: the task itself ended. Nothing follows, so the value of ``observation`` is 0.
+    ``truncated``: a clock stopped the episode. It could have gone on, so learners bootstrap from ``observation``.
+    ``measures``: what the world reports beside its reward, float32 each, always under the same names. Their sum over an
+    episode is what is reported: what each term of the reward paid, ``success`` (1 in the step that reaches the goal),
+    the furthest place (as its increase in each step). Learning never reads them.
     """
 
     observation: Array
@@ -45,10 +45,10 @@ class Timestep(NamedTuple):
 class Trajectory(NamedTuple):
     """Experience; leaves are ``[T, ...]``, a batch adds an axis: ``[T, B, ...]``.
 
-    ``log_prob`` is log π(a_t | s_t) of the policy that chose the action.
+    ``log_prob`` is log π(a_t | s_t) in nats, of the policy that chose the action (not the one being trained).
     ``next_observation`` is s_{t+1}, never the observation after a reset.
     ``mask`` is True where the policy chose the action (not a prompt, a tool's output or padding).
-    ``extras``: what an algorithm keeps of each step beside these, by name: a value, what a search found.
+    ``extras``: what an algorithm keeps of each step besides these, by name: a value, what a search found.
     """
 
     observation: Array
@@ -77,7 +77,7 @@ class MDP(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a world's states lie on paper: ``rows`` of map characters, and the compass letter of each action."""
+    """A world's map: ``rows`` of characters, one per state, row by row, and the compass letter of each action."""
 
     rows: tuple[str, ...]
     actions: str  # one of N, E, S, W per action
@@ -85,7 +85,10 @@ class Layout(NamedTuple):
 
 @runtime_checkable
 class Environment(Protocol):
-    """One world as pure functions; Gymnasium spaces describe it. `envs.vector.vectorize` makes many of it."""
+    """One world as pure functions, described by Gymnasium spaces; `envs.vector.vectorize` makes many of it.
+
+    ``reset`` returns the state and the first observation. ``step`` does not restart an ended episode; the vector does.
+    """
 
     @property
     def observation_space(self) -> gymnasium.Space: ...
@@ -99,8 +102,9 @@ class Environment(Protocol):
 class VectorEnvironment(Protocol):
     """``B`` worlds that restart by themselves; the spaces are those of one world.
 
-    ``step`` returns ``(state, timestep, observation)``: ``timestep.observation`` is the true s_{t+1} and
-    ``observation`` is the one to act on next, which differs where an episode has just ended.
+    ``step`` returns ``(state, timestep, observation)``: ``timestep.observation`` is the true s_{t+1}, to learn from;
+    ``observation`` is the one to act on next. They differ where an episode has just ended: there it is the first of the
+    new episode.
     """
 
     @property
@@ -115,7 +119,7 @@ class VectorEnvironment(Protocol):
 
 @runtime_checkable
 class Simulated(Protocol):
-    """A world outside the compiled program, which makes its own vector of worlds; see `envs.host`.
+    """A world that runs outside the compiled program and makes its own vector of worlds; see `envs.host`.
 
     Who: Gymnasium's environments, Atari, consoles. Who asks: `vectorize`; agents, since a simulator serves one device
     and cannot be saved; evaluation, which plays few at once; ``watch``, which plays a ``single`` one with pictures.
@@ -135,9 +139,10 @@ World = Environment | Simulated
 
 @runtime_checkable
 class Untabled(Protocol):
-    """A world that could have published its MDP; ``no_table`` says why it has none, ``note`` is for whoever trains.
+    """A world that could have published its MDP but has not: ``no_table`` says why.
 
-    ``note`` is empty where nobody would expect a table. Who: Gymnasium's environments. Who asks: ``solve``, ``train``.
+    ``note`` tells whoever trains on it; it is empty where nobody would expect a table.
+    Who: Gymnasium's environments. Who asks: ``solve``, ``train``.
     """
 
     @property
@@ -148,10 +153,10 @@ class Untabled(Protocol):
 
 @runtime_checkable
 class Tabular(Protocol):
-    """A world whose MDP is known; ``layout`` is None where its states do not lie on paper, ``time_limit`` 0 for none.
+    """A world whose MDP is known; ``layout`` is None where it has no map, ``time_limit`` 0 where it has no limit.
 
-    Who: grids, and Gymnasium's tasks that publish their table. Who asks: ``solve``, tabular learners, which step it
-    from its table, and whoever draws a map.
+    Who: grids, and Gymnasium's tasks that publish their table. Who asks: ``solve``, tabular learners, which step the
+    world from its table, and whoever draws a map.
     """
 
     @property
@@ -163,7 +168,7 @@ class Tabular(Protocol):
 
 @runtime_checkable
 class Predictable(Protocol):
-    """A pure world that says whether its step draws at random; one that does not say is taken to.
+    """A pure world that says whether its step draws at random; one that does not say is assumed to.
 
     Who: most pure worlds; it is ``random_step = False`` where ``step`` ignores its key. Who asks: `vectorize`, which
     then makes no keys for it, and `check_environment`.
@@ -232,9 +237,9 @@ class Scored(Simulated, Protocol):
 class Position(NamedTuple):
     """What a game shows after every move (and at its start).
 
-    ``reward`` and ``player`` number the players absolutely, 0 moves first; ``observation`` is seen from the player to
-    move. While the game goes on at least one move is legal; after its end every move counts as legal and changes
-    nothing, so that masks are never empty.
+    ``reward`` and ``player`` use absolute numbers: player 0 moves first. ``observation`` is seen from the player to
+    move. While the game goes on, at least one move is legal. After its end every move counts as legal and changes
+    nothing, so that no mask is ever empty (a softmax over nothing is NaN).
     """
 
     observation: Array  # [*shape], from the player to move
@@ -245,7 +250,7 @@ class Position(NamedTuple):
 
 
 class Symmetries(NamedTuple):
-    """The ``G`` ways to turn a board that change nothing but names; the first one leaves it as it is.
+    """The ``G`` rotations and reflections of a board under which its game is the same; the first is the identity.
 
     ``flattened observation[..., observation[g]]`` is the observation of the board turned by g, and
     ``policy[..., action[g]]`` the probabilities (or legality) of its moves.
@@ -257,11 +262,11 @@ class Symmetries(NamedTuple):
 
 @runtime_checkable
 class Game(Protocol):
-    """A game of one player or of two in turn, as pure functions. Players' rewards of a two-player game sum to zero.
+    """A game for one player, or for two who take turns, as pure functions. Two players' rewards sum to zero.
 
-    ``step`` trusts that the move is legal: commands check moves of people before. ``key`` is for games with chance.
-    ``parse_move`` reads what ``move_name`` writes and raises UsageError for anything else; a name may depend on the
-    state (promotions, captures), which both take for that reason.
+    ``step`` trusts that the move is legal: commands check what people type first. ``key`` is for games with chance.
+    ``parse_move`` reads what ``move_name`` writes and raises UsageError for anything else. Both take the state, since
+    the name of a move may depend on it (promotions, captures). ``show`` draws the board as text.
     """
 
     @property
@@ -305,8 +310,10 @@ class Algorithm(Protocol):
     """An Equinox module whose fields are the hyper-parameters; ``env`` is what it learns: a world, a game, or a task.
 
     A hyper-parameter given as a number is a constant of the compiled program; given as an array it is traced, so
-    that ``vmap`` sweeps it. ``steps`` is the number of environment steps of the whole training, ``iteration_steps``
-    how many of them one call of ``step`` takes. The state is a NamedTuple with a member ``worlds``.
+    that ``vmap`` can sweep it. ``steps`` is the number of environment steps of the whole training, ``iteration_steps``
+    how many of them one call of ``step`` takes. ``init`` makes the state before training, ``step`` is one iteration
+    (acting and learning) and returns metrics, NaN where nothing was measured; ``policy`` is what was learned so far.
+    The state is a NamedTuple with a member ``worlds``.
     """
 
     @property
@@ -320,19 +327,21 @@ class Algorithm(Protocol):
     def policy(self, state: State, greedy: bool = False) -> Policy: ...
 
 
-Tell = Callable[[str], None]  # hears a line for the person who trains
+Tell = Callable[[str], None]  # receives a line for the person who trains
+# (swept, state, iterations) -> (state, metrics [A]), see `Trainee`
 Advance = Callable[[dict[str, Any], State, Any], tuple[State, Mapping[str, ArrayLike]]]
 
 
 class Trainee(Protocol):
-    """The agents of one run, of some kind; the trainer asks every kind the same.
+    """The agents of one run, of either kind; the trainer treats both alike.
 
     Who: `runs.agents.Agents`, one compiled program for all of them, and `runs.language_agents.LanguageAgents`, whose
     steps run on the host. Who asks: `training.train`.
 
-    ``advance(swept, state, iterations)`` returns the state after so many iterations and metrics ``[A]``, means over
-    them; ``swept`` are the agents' own values. ``asks_a_person``: somebody at the terminal answers while they learn,
-    so every answer is saved and the screen is theirs. ``slow``: a step takes so long that a person is told how long.
+    What `compile` returns, ``advance(swept, state, iterations)``, gives the state after so many iterations and metrics
+    ``[A]``, means over them; ``swept`` are the agents' own values. ``asks_a_person``: somebody at the terminal answers
+    while the agents learn, so every point is saved and no progress bar takes the screen. ``slow``: training takes so
+    long that a person is told the expected duration.
     """
 
     swept: dict[str, Any]
@@ -358,16 +367,16 @@ class Trainee(Protocol):
         """The state before training."""
 
     def resumed(self, state: State, steps: int) -> tuple[State, str]:
-        """A state that was saved after ``steps`` steps, as training goes on with it, and what could not be saved.
+        """The state with which training continues after one was saved at ``steps`` steps, and what could not be saved.
 
-        The text follows the name of the world; it is "" where the state was whole.
+        The text is shown behind the name of the world; it is "" where the saved state was complete.
         """
         ...
 
     def compile(self, state: State, tell: Tell | None = None) -> Advance:
-        """`advance`, ready for ``state``. What an update costs: ``tell`` may hear it, now or at the first update.
+        """`Advance`, ready for ``state``; ``tell`` may receive what an update costs, now or at the first update.
 
-        One that needs more memory than there is raises UsageError before it runs.
+        Raises UsageError, also now or then, where an update needs more memory than there is, before it runs.
         """
         ...
 
@@ -414,7 +423,7 @@ class StartsFromRun(Protocol):
 
 
 class Listener(Protocol):
-    """Where somebody who wants to see an algorithm's next update as a compiled program, once, is put."""
+    """A place for a callback that receives an algorithm's next update as a compiled program, once; None for nobody."""
 
     tell: Callable[[Any], None] | None
 

@@ -1,4 +1,7 @@
-"""How often a player's moves are perfect ones, on positions that are held fixed: for Connect 4, by its solver."""
+"""How often a player finds an optimal move in a fixed set of positions: for Connect 4, judged by its solver.
+
+Games against opponents show who wins; this shows how far from perfect the play still is, by phase of the game.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,20 @@ BATCH = 200  # positions searched at once
 
 
 def agreement(player: Player, game: Game, key: Key) -> dict[str, Any]:
-    """Shares of the player's moves that keep the best result to be had (``optimal``), in all positions and by phase.
+    """Shares of the player's moves that keep the best possible result (``optimal``), over all positions and by phase.
 
-    ``best`` is the share that also wins soonest or loses latest. Empty for a game without held positions.
+    ``best`` is the share that also wins as soon or loses as late as possible. {} for a game without fixed positions.
     """
     if not isinstance(game, ConnectFour):
         return {}
     held = connect_four_positions.load()
+    # ask the player, a batch at a time
     show = jax.jit(jax.vmap(lambda state: game.position(state, jnp.zeros(2))))
     actions = []
     for first in range(0, len(held.moves), BATCH):
         states = jax.tree.map(lambda x, first=first: x[first : first + BATCH], held.states)
         actions.append(player.choose(states, show(states), jax.random.fold_in(key, first)).action)
+    # compare with the solver
     row = np.arange(len(held.moves)), np.concatenate(actions)
     optimal, best = held.solution.optimal[row], held.solution.best[row]
     phases = {phase: float(optimal[held.phase == phase].mean()) for phase in connect_four_positions.PHASES}
@@ -41,6 +46,6 @@ def mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def words(shares: dict[str, Any]) -> str:
-    """What a person reads."""
+    """The shares for a person."""
     phases = ", ".join(f"{phase} {shares[phase]:.1%}" for phase in connect_four_positions.PHASES)
     return f"optimal moves in held positions: {shares['optimal']:.1%} ({phases})"

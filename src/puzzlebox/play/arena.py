@@ -34,11 +34,12 @@ def arena(
     opening_plies: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Every pair of ``players`` plays ``games`` games from each side; see `players` for names.
+    """Every pair of ``players`` plays ``games`` games from each side; see `players` for their names.
 
-    ``game``: its name; by default that of the first run among the players. ``opening_plies``: so many first moves are
-    random; by default 4 where neither of the two ever varies its play, else none. Raises UsageError before anything
-    compiles.
+    ``game``: its name; by default that of the first run among the players. ``simulations`` per move, for players whose
+    name has no number. ``opening_plies``: so many first moves (of both sides together) are random; by default 4 where
+    neither of the two ever varies its play, else none. Returns the Elo ratings and a row of `meet` per pair. Raises
+    UsageError before anything compiles.
     """
     if len(players) < 2:
         raise UsageError("an arena needs two players or more, e.g. puzzlebox arena runs/az perfect")
@@ -49,14 +50,20 @@ def arena(
         raise UsageError(f"games is {games}; it must be at least 1")
     if opening_plies is not None and opening_plies < 0:
         raise UsageError(f"opening-plies is {opening_plies}; it must be at least 0")
+
+    # the game and the players
     backend.prepare()
     env = game or game_of(players)
     world = make_game(env)
     made = [make_player(name, env, world, simulations) for name in players]
+
+    # everybody meets everybody
     boards = match.Boards(world)
     rows = []
     for i, j in itertools.combinations(range(len(made)), 2):
         rows.append(meet(boards, made[i], made[j], games, opening_plies, seed))
+
+    # rate them all together
     ratings = rate(rows, [player.name for player in made])
     figures = {"game": env, "players": [player.name for player in made], "games": games, "seed": seed}
     if len(rows) == 1:
@@ -67,20 +74,28 @@ def arena(
 def meet(
     boards: match.Boards, a: Player, b: Player, games: int, opening_plies: int | None, seed: int
 ) -> dict[str, Any]:
-    """The figures of A against B; ``as_first`` are the games that A began."""
+    """A against B, ``games`` games from each side; all figures are A's, ``as_first`` are the games that A began.
+
+    ``score`` is the share of points (a draw is half a point); ``elo_difference`` is A's Elo above B's, with its 95%
+    interval ``elo_ci``.
+    """
     plies = opening_plies if opening_plies is not None else 0 if a.varies or b.varies else OPENING_PLIES
     spoken, began = time.monotonic(), time.perf_counter()
 
     def note(finished: int) -> None:
+        """Says how far the match is, every few seconds."""
         nonlocal spoken
         if time.monotonic() - spoken > NOTE_EVERY:
             spoken = time.monotonic()
             say(f"{a.name} against {b.name}: {finished} of {2 * games} games")
 
+    # play: each from both sides, the same openings
     first_key, second_key = jax.random.split(jax.random.key(seed))
     openings: Any = {"opening_plies": plies, "opening_seed": seed}
     first = match.play_match(boards, a, b, games, first_key, note=note, **openings)
     other = match.play_match(boards, b, a, games, second_key, note=lambda done: note(games + done), **openings)
+
+    # count for A: the second record is B's, so wins and losses change places
     as_first, as_second = first.counts(), other.counts()[::-1]
     wins, draws, losses = (x + y for x, y in zip(as_first, as_second, strict=True))
     gap = elo.rate(np.array([[0, wins], [losses, 0]]), np.array([[0, draws], [draws, 0]])).difference[0, 1]
@@ -103,11 +118,12 @@ def meet(
 
 
 def named(counts: tuple[int, int, int]) -> dict[str, int]:
+    """Wins, draws and losses under their names."""
     return dict(zip(("wins", "draws", "losses"), counts, strict=True))
 
 
 def rate(rows: list[dict[str, Any]], names: list[str]) -> dict[str, dict[str, Any]]:
-    """Elo of every player over all his games, mean zero, the best first."""
+    """Elo and its 95% interval for every player, from all their games together; mean zero, the best first."""
     wins, draws = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
     for row in rows:
         i, j = names.index(row["a"]), names.index(row["b"])
@@ -169,9 +185,11 @@ def cross_table(figures: dict[str, Any], names: list[str], width: int) -> list[s
 
 
 def verdict(row: dict[str, Any]) -> str:
+    """What the interval of the Elo difference allows to say about A."""
     low, high = row["elo_ci"]
     return "stronger" if low > 0 else "weaker" if high < 0 else "they cannot be told apart"
 
 
 def words(record: dict[str, int]) -> str:
+    """Games won, drawn and lost, for a person."""
     return f"{record['wins']} won, {record['draws']} drawn, {record['losses']} lost"

@@ -29,7 +29,7 @@ MCTS_SIMULATIONS = 1000
 
 
 class Choice(NamedTuple):
-    """Moves for ``B`` games, and what the player thinks where it can say: visits of every move, value for the mover."""
+    """Moves for ``B`` games, and what the player thinks, if it can say: visits per move, value for the one to move."""
 
     action: np.ndarray  # int32 [B]
     visits: np.ndarray | None = None  # float [B, U]
@@ -37,7 +37,7 @@ class Choice(NamedTuple):
 
 
 class Player(Protocol):
-    """``varies``: it does not always play the same game; ``simulations``: per move, 0 where it does not search."""
+    """``varies``: it plays at random in part; ``simulations``: of its search per move, 0 where it does not search."""
 
     name: str
     varies: bool
@@ -47,7 +47,7 @@ class Player(Protocol):
 
 
 class Random:
-    """Every legal move alike."""
+    """Every legal move with the same probability."""
 
     name, varies, simulations = "random", True, 0
 
@@ -59,7 +59,10 @@ class Random:
 
 
 class MonteCarlo:
-    """UCT; it takes the move visited most, of several the one with the better outcome."""
+    """UCT with random games; takes the most visited move, of several such moves the one with the better outcome.
+
+    Source: Kocsis & Szepesvári 2006, Bandit based Monte-Carlo planning.
+    """
 
     varies = True
 
@@ -67,7 +70,9 @@ class MonteCarlo:
         self.name, self.simulations = f"mcts:{simulations}", simulations
 
         def search(states: State, positions: Position, key: Key) -> tuple[Array, Array, Array]:
+            """Moves, visits ``[B, U]`` and the mean outcome over all visits ``[B]``."""
             visits, value = uct(game, states, positions, key, simulations)
+            # visits are whole numbers and values lie in [-1, 1]: a quarter of a value only breaks ties
             action = jnp.argmax(jnp.where(positions.legal, visits + 0.25 * value, -jnp.inf), axis=-1)
             return action.astype(jnp.int32), visits, (visits * value).sum(-1) / jnp.maximum(visits.sum(-1), 1.0)
 
@@ -78,7 +83,10 @@ class MonteCarlo:
 
 
 class Perfect:
-    """Wins as soon and loses as late as it can; of several best moves any, all alike."""
+    """Wins as soon and loses as late as possible; draws at random among equally good moves.
+
+    Raises UsageError for a game that cannot be solved here.
+    """
 
     name, varies, simulations = "perfect", True, 0
 
@@ -151,6 +159,7 @@ def make_searcher(label: str, name: str, env: str, simulations: int | None) -> S
 
 
 def _simulations(name: str, number: str, simulations: int | None) -> int:
+    """The number in ``mcts:N``, else ``simulations``, else the default; raises UsageError for another number."""
     if not number:
         return simulations or MCTS_SIMULATIONS
     if not number.isdigit() or int(number) < 1:

@@ -1,7 +1,7 @@
 """``puzzlebox play``: a game against the machine in the terminal, with what it thinks shown as bars.
 
-Moves given by ``--moves`` are yours, in order; the opponent answers each. Then moves are read from the terminal; where
-standard input is none, the game stops there. Without given moves they are also read from a pipe.
+Moves given by ``--moves`` are yours, in order; the opponent answers each. Then moves are read from the terminal. Where
+standard input is not a terminal, the game stops after the given moves; if none were given, they come from the pipe.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def play_game(
 ) -> dict[str, Any]:
     """Plays a game and returns it: the moves with visits and values, the last board, how it ended.
 
-    ``against``: a player (see `players`), or human: then all moves are typed. ``first``: who begins, me or them.
+    ``against``: a player (see `players`), or "human": then both sides are typed; by default the shipped weights where
+    there are some, else mcts. ``first``: who begins, "me" or "them". ``simulations``: of the opponent, per move.
     Raises UsageError for an unknown game or player, and for a move in ``moves`` that is none or illegal.
     """
     if first not in ("me", "them"):
@@ -50,6 +51,8 @@ def play_game(
     world = make_game(game)
     against = against or ("shipped" if shipped(game) else "mcts")
     opponent = None if against == HUMAN else make_player(against, game, world, simulations)
+
+    # set the table
     out = forgiving(sys.stdout)
     given = (moves or "").replace(",", " ").split()
     interactive = sys.stdin.isatty() or moves is None
@@ -57,12 +60,16 @@ def play_game(
     table = Table(world, opponent, me, seed, out)
     entered = Entered(given, interactive)
     table.show()
+
+    # play, each side in turn
     while not table.over:
         if opponent is None or table.to_move == me:
             if not table.human(entered):
                 break
         else:
             table.answer()
+
+    # how it ended
     if table.over:
         left = next(entered.given, None)
         if left is not None:
@@ -103,7 +110,7 @@ def typed() -> Iterator[str]:
 
 
 class Table:
-    """A game being played on one board."""
+    """A game being played on one board; ``me`` is the number of the person's side, ``opponent`` None for two people."""
 
     def __init__(self, game: Game, opponent: Player | None, me: int, seed: int, out: TextIO):
         self.game, self.opponent, self.me, self.out = game, opponent, me, out
@@ -115,10 +122,12 @@ class Table:
 
     @property
     def over(self) -> bool:
+        """Whether the game has ended."""
         return bool(self.position.terminated)
 
     @property
     def to_move(self) -> int:
+        """The number of the player to move."""
         return int(self.position.player)
 
     def human(self, entered: Entered) -> bool:
@@ -149,6 +158,7 @@ class Table:
         self.make(int(choice.action[0]), "them", choice)
 
     def make(self, action: int, by: str, choice: Choice) -> None:
+        """Makes a move, records it with its player's thoughts; shows the board if a person is next, or at the end."""
         move: dict[str, Any] = {"move": self.game.move_name(self.state, action), "by": by}
         if choice.visits is not None:
             tried = np.flatnonzero(choice.visits[0])
@@ -163,6 +173,7 @@ class Table:
             self.show()
 
     def show(self) -> None:
+        """Prints the board, and the legal moves if a person is to move."""
         print(f"\n{self.game.show(self.state)}\n", file=self.out)
         if not self.over and (self.opponent is None or self.to_move == self.me):
             who = "you move" if self.opponent else f"player {self.to_move + 1} moves"
@@ -171,6 +182,7 @@ class Table:
         self.out.flush()
 
     def winner(self) -> str | None:
+        """ "you", "them", "player 1", "player 2" or "nobody"; None while the game goes on."""
         if not self.over:
             return None
         if self.paid[0] == self.paid[1]:
@@ -181,11 +193,13 @@ class Table:
         return "you" if best == self.me else "them"
 
     def verdict(self) -> str:
+        """How the game ended, in a sentence."""
         winner = self.winner()
         names = {"nobody": "a draw", "you": "you have won", "them": f"{self.opponent and self.opponent.name} has won"}
         return f"{names.get(str(winner), f'{winner} has won')} after {len(self.moves)} moves"
 
     def figures(self) -> dict[str, Any]:
+        """What ``--json`` prints of the game."""
         return {
             "moves": self.moves,
             "board": self.game.show(self.state),
