@@ -14,7 +14,7 @@ from puzzlebox.envs.grid_drawing import COLOURS, grid_picture, grid_text
 from puzzlebox.errors import UsageError
 from puzzlebox.pictures import film as films
 from puzzlebox.pictures.film import Film
-from puzzlebox.pictures.watch import record, set_stage, summary_lines, watch
+from puzzlebox.pictures.watch import observation_picture, record, set_stage, summary_lines, watch
 from puzzlebox.training.train import train
 
 
@@ -206,3 +206,43 @@ def test_worlds_that_draw_nothing():
         set_stage("bandit")
     with pytest.raises(UsageError, match="no run directory"):
         watch("nowhere")
+
+
+class Undrawn(gymnasium.Env):
+    """Its constructor knows no render mode."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-9, 9, (2,)), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.float32([9, -9]), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+
+class DrawsNone(Undrawn):
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def render(self):
+        return None
+
+
+@pytest.mark.parametrize("kind", [Undrawn, DrawsNone])
+def test_an_environment_without_pictures_is_drawn_by_its_observations(kind):
+    gymnasium.register("box/Undrawn-v0", entry_point=kind)
+    try:
+        stage = set_stage("gym:box/Undrawn-v0")
+        film, (episode,) = record(stage, lambda observation, key: 0, "bars")
+    finally:
+        del gymnasium.registry["box/Undrawn-v0"]
+    assert (episode.episode_return, episode.length, len(film.frames)) == (1, 1, 2)
+
+
+def test_bars_point_up_for_positive_numbers():
+    blue = observation_picture(np.array([5.0, -5.0, 0.0]))[..., 0] == 60
+    assert blue[:80, 12:22].any() and not blue[82:, 12:22].any()
+    assert blue[82:, 24:34].any() and not blue[:80, 24:34].any()
+    assert blue[:, 36:46].sum() == 10  # 0 is the middle line alone

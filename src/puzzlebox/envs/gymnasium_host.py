@@ -83,7 +83,8 @@ class HostEnvironment:
 
     def single(self, render_mode: str | None = None) -> gymnasium.Env:
         """One environment in plain Python, to watch: observations and actions are those our policies know."""
-        return Single(create(gymnasium.registry[self.name], dict(self.options), render_mode=render_mode), self)
+        mode = {} if render_mode is None else {"render_mode": render_mode}  # not every constructor knows it
+        return Single(create(gymnasium.registry[self.name], dict(self.options), **mode), self)
 
     def close(self) -> None:
         """Closes all environments and worker processes made from this one; their states cannot be stepped again."""

@@ -36,7 +36,7 @@ Act = Callable[[Any, Any], Any]  # (observation, key) -> action
 class Stage(NamedTuple):
     """A world to be played one step at a time; ``rows`` is its map if it is a grid.
 
-    A world without a render mode is drawn from its map.
+    A world without a render mode is drawn from its map, one without a map by its observations.
     """
 
     env: gymnasium.Env
@@ -139,13 +139,14 @@ def _gymnasium_stage(name: str, host: Simulated, layout: Layout | None) -> Stage
     modes = plain.metadata.get("render_modes") or []
     speed = plain.metadata.get("render_fps") or GYMNASIUM_SPEED
     if "rgb_array" not in modes:
-        plain.close()
-        raise UsageError(f"{name} draws no pictures (it knows the render modes: {', '.join(modes) or 'none'})")
+        return Stage(plain, layout.rows if layout is not None else None, speed)
     backend.draw_in_memory()
     env = host.single("rgb_array")
     try:
         env.reset(seed=0)
-        env.render()
+        if env.render() is None:
+            env.close()
+            return Stage(plain, layout.rows if layout is not None else None, speed)
     except gymnasium.error.DependencyNotInstalled as fault:
         env.close()
         if layout is None:
@@ -195,8 +196,22 @@ def _shoot(stage: Stage, film: Film, observation: Any, trail: list[int], caption
     if not film.wants(last):
         return
     place = (stage.rows, int(observation), trail) if stage.rows is not None else None
-    picture: Any = stage.env.render() if stage.env.render_mode else grid_picture(*place) if place else None
+    picture: Any = stage.env.render() if stage.env.render_mode else None
+    if picture is None:
+        picture = grid_picture(*place) if place else observation_picture(observation)
     film.add(np.asarray(picture), caption, grid_text(*place) if place else None, last)
+
+
+def observation_picture(observation: Any, height: int = 160, bar: int = 12) -> np.ndarray:
+    """The numbers of an observation as bars around a middle line, squeezed by tanh; the first 40 of them."""
+    numbers = np.tanh(np.asarray(observation, np.float64).reshape(-1)[:40])
+    picture = np.full((height, max(160, bar * (len(numbers) + 2)), 3), 255, np.uint8)
+    middle = height // 2
+    picture[middle] = 160
+    for i, number in enumerate(numbers):
+        ends = sorted((middle, middle - round(number * (middle - 4))))
+        picture[ends[0] : ends[1] + 1, bar * (i + 1) : bar * (i + 2) - 2] = (60, 100, 180)
+    return picture
 
 
 def show(film: Film, terminal: bool | None) -> None:
