@@ -1,4 +1,4 @@
 """How good is it, and what is wrong with it? Scores, comparisons, judges, the doctor.
 
-It reads runs and plays with what they learned. It changes no weight and draws nothing.
+It reads runs and plays with what they learned. Nothing here changes a weight or draws a picture.
 """

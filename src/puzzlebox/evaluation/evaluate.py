@@ -1,4 +1,4 @@
-"""Evaluation of whatever was trained; how, depends on the kind of agents and of world, and is chosen here alone."""
+"""Evaluation of whatever was trained. How it is done depends on the agents and the world, and is chosen only here."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def evaluate(
     if episodes is not None and episodes < 1:
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     backend.prepare()
+
+    # a language model, or a run of one
     if writes(run):
         return evaluate_model(
             run,
@@ -59,6 +61,8 @@ def evaluate(
             problems=episodes or EPISODES,
             seed=seed,
         )
+
+    # agents of a run
     asked = {"task": task != "", "shots": shots != 0, "samples": samples != 1, "temperature": temperature is not None}
     check_only_for_language(run, asked | {"text": text != ""})
     opened = Run.open(run)

@@ -1,7 +1,7 @@
 """Evaluation of agents that play games: each meets the random player, and the perfect one where there is one.
 
-The agent plays as in the arena: its search, without noise. Half of the games it begins. Its ``return`` is the mean
-outcome against the random player, 1 for a game won and −1 for one lost; in a game for one it is what it earned.
+The agent plays as in the arena: with its search, without noise. It begins half of the games. Its ``return`` is the mean
+outcome against the random player, 1 for a win and −1 for a loss; in a game for one player it is the reward earned.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
     Writes ``evaluation.json`` and returns the figures: those that every run has, and ``against`` with games won, drawn
     and lost by all agents together, from each side; in Connect 4 also ``held_positions``, see `agreement`.
     """
+    # play: every agent against every opponent, from both sides
     config = run.config
     boards = Boards(agents.algorithm.env)
     half = -(-episodes // 2)
@@ -46,11 +47,15 @@ def evaluate_game(run: Run, agents: Agents, state: State, steps: int, *, episode
             )
             for player in players
         ]
+
+    # score
     sign = -1 if rivals else 1  # the second record is the opponent's, where there is one
     headline = next(iter(matches.values()))
     outcomes = np.array([first.outcomes + [sign * x for x in second.outcomes] for first, second in headline])
     lengths = [first.lengths + second.lengths for first, second in headline]
     greedy = {"episode_returns": outcomes.tolist(), "episode_lengths": lengths, "episodes_cut": 0}
+
+    # save and summarise
     record = {"steps": steps, "episodes": 2 * half, "seed": seed, "greedy": greedy}
     against = {rival.name: totals(matches[rival.name]) for rival in rivals}
     held = mean([agreement(player, boards.game, jax.random.key(seed)) for player in players])
@@ -111,7 +116,7 @@ def searchers(config: dict[str, Any], agents: Agents, state: State, steps: int) 
 
 
 def game_lines(figures: dict[str, Any]) -> list[str]:
-    """What a person sees of it."""
+    """The figures for a person."""
     out = [
         f"against {name:8} beginning: {words(row['as_first'])}; second: {words(row['as_second'])}"
         for name, row in figures["against"].items()

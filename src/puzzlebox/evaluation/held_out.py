@@ -1,4 +1,4 @@
-"""How likely a language model finds texts it has not learned from: loss, perplexity, and which of two it prefers.
+"""How likely a language model finds texts it was not trained on: loss, perplexity, and which of two it prefers.
 
 Of a file of rows, one in five is held out (`held_out` is False where there are too few). Demonstrations and plain text:
 loss = −mean log π(token), perplexity = e^loss, over all tokens that the data counts. Preferences: Δ = log π/π_start
@@ -40,7 +40,10 @@ Written = tuple[list[int], list[int]]  # what is read, and what is then to be wr
 
 
 def figures(agents: LanguageAgents, state: State, count: int, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """What the data of a run without verifier can tell: scores ``[A, rows]`` (more is better), and the figures."""
+    """What the held-out rows of a run without verifier show: scores ``[A, rows]`` (more is better), and the figures.
+
+    At most ``count`` rows or windows, drawn with ``seed``. Raises UsageError where nothing is held out.
+    """
     scores, found = _figures(agents, state, count, seed)
     return scores, found | {"held_out": bool(agents.algorithm.env.held_out)}
 
@@ -127,7 +130,7 @@ def preference_figures(
 
 
 def demonstration(model: LanguageModel, row: Row, window: int) -> list[Written]:
-    """A prompt with its completion, or a plain text in windows."""
+    """What is read and what is scored: a prompt and its completion, or a plain text cut into windows."""
     prompt, completion = (row.prompt, row.completion) if row.text is None else ("", row.text)
     read, written = model.encode_answered(prompt, completion)
     if not isinstance(row.text, str):

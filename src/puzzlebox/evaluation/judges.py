@@ -1,7 +1,8 @@
 """Who says which of two answers is better: a verifier, a reward model, or a language model behind an HTTP interface.
 
-A judge sees an answer first and another one second, because some prefer what they read first; whoever compares asks
-in both orders. The HTTP interface is that of OpenAI's chat completions, which most servers of language models speak.
+A judge is told which answer comes first and which second, because some judges prefer what they read first; whoever
+compares should ask in both orders (`winrate` does). The HTTP interface is that of OpenAI's chat completions, which most
+servers of language models speak. Source: Zheng et al. 2023, Judging LLM-as-a-Judge, arXiv 2306.05685.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def make_judge(name: str, task: Task) -> Compare:
 
 
 def verifier(task: Task) -> Compare:
-    """The higher reward wins."""
+    """The answer with the higher reward wins; raises UsageError where the task has no verifier."""
     from puzzlebox.evaluation.language_evaluation import verifies
 
     if not verifies(task):
@@ -70,7 +71,7 @@ def verifier(task: Task) -> Compare:
 
 
 def by_score(score: Callable[[Sequence[Example], Sequence[str]], list[float]]) -> Compare:
-    """The higher score wins."""
+    """A judge that scores each answer alone: the higher score wins, equal scores are a tie. The order cannot matter."""
 
     def compare(examples: Sequence[Example], first: Sequence[str], second: Sequence[str]) -> list[float]:
         pairs = zip(score(examples, first), score(examples, second), strict=True)
@@ -88,6 +89,7 @@ def endpoint(address: str, model: str, key: str) -> Compare:
         raise UsageError(f"which model shall judge at {address}? write {address},model=NAME")
 
     def one(example: Example, first: str, second: str) -> float:
+        """The verdict on one pair."""
         question = QUESTION.format(request=plain(example.prompt), first=first, second=second)
         return read_verdict(ask(address, model, key, question), address)
 
@@ -99,7 +101,11 @@ def endpoint(address: str, model: str, key: str) -> Compare:
 
 
 def ask(address: str, model: str, key: str, question: str) -> str:
-    """What the model at ``address`` replies to one message; tries again where that may help."""
+    """What the model at ``address`` replies to one message.
+
+    A server that is busy or failing (408, 429, 5xx) or out of reach is asked again, `TRIES` times in all, after pauses
+    that double. Raises PuzzleboxError for anything that asking again cannot help, and after the last try.
+    """
     body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 8}
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(
@@ -132,7 +138,7 @@ def ask(address: str, model: str, key: str, question: str) -> str:
 
 
 def read_verdict(reply: str, address: str) -> float:
-    """1, 0 or ½ from ``A``, ``B`` or ``T``, possibly in brackets or with a full stop."""
+    """1, 0 or ½ from ``A``, ``B`` or ``T``, brackets and full stops aside; else raises PuzzleboxError."""
     letter = reply.strip(" \t\r\n*.()[]\"'`").upper()
     words = {"A": 1.0, "B": 0.0, "T": 0.5, "TIE": 0.5, "ANSWER A": 1.0, "ANSWER B": 0.0}
     if letter not in words:

@@ -18,10 +18,10 @@ from puzzlebox.types import State
 
 
 class Subject(NamedTuple):
-    """What is evaluated: the agents of a run, or one model that is no run.
+    """What is evaluated: the agents of a run, or one model that is not a run.
 
-    ``env``: the task it was trained on, "" for a plain model; ``model(i)`` is agent i's model; ``start`` the model that
-    training began from, None for a plain model.
+    ``env``: the task it was trained on, "" for a plain model. ``model(i)``: the model of agent i. ``start``: the model
+    that training started from. The rest is the run itself; like ``start``, it is None for a plain model.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""What the settings and the logged metrics of a run tell about what goes wrong: pure functions, one per symptom.
+"""What a run's settings and logged metrics say about what went wrong: pure functions, one per symptom.
 
-Every function returns a list of findings, empty where there is nothing to say. ``rows`` are the lines of metrics.jsonl.
-Thresholds are rules of thumb, except where a source is named.
+Every function takes the run's config and ``rows``, the lines of metrics.jsonl, and returns a list of findings, empty
+where there is nothing to say. Its name and one line go into `CHECKS`, which the doctor walks through. Thresholds are
+rules of thumb, except where a source is named.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def flat_return(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Find
 
 
 def groups_without_variance(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
-    """Groups whose completions all earn the same teach nothing."""
+    """Groups whose completions all earn the same: their advantages are 0, so they teach nothing."""
     values = series(rows, "frac_reward_zero_std")
     if not values.size:
         return []
@@ -134,7 +135,7 @@ def divergence_grows(config: dict[str, Any], rows: list[dict[str, Any]]) -> list
 
 
 def entropy_collapses(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
-    """Nothing is tried any more."""
+    """The entropy has fallen to almost nothing: the policy no longer explores."""
     values = series(rows, "entropy")
     if len(values) < FEWEST_POINTS or ("reward" not in rows[-1] and "episode_return" not in rows[-1]):
         return []
@@ -158,7 +159,7 @@ def cut_off(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]
 
 
 def empty_completions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
-    """The model says nothing but its stop token."""
+    """The model writes hardly anything but its stop token."""
     values = series(rows, "completions/mean_length")
     if not values.size or ends(values)[1] >= 1.2:
         return []
@@ -168,7 +169,7 @@ def empty_completions(config: dict[str, Any], rows: list[dict[str, Any]]) -> lis
 
 
 def chosen_falls(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[Finding]:
-    """A preference loss pushes both texts down, the rejected one further."""
+    """Both texts become less likely, the rejected one more so: a preference loss rewards the gap alone."""
     values = series(rows, "logps/chosen")
     if len(values) < FEWEST_POINTS:
         return []
@@ -230,9 +231,11 @@ def options_without_effect(config: dict[str, Any], rows: list[dict[str, Any]]) -
     found = []
 
     def idle(name: str, why: str, do: str) -> None:
+        """Notes that an option has no effect."""
         flag = f"--{name.replace('_', '-')}"
         found.append(Finding("warning", "no effect", f"{flag} {options[name]} has no effect: {why}", options[name], do))
 
+    # options that another one switches off
     for name in ("lora_alpha", "lora_targets"):
         if name in given and not options["lora_rank"]:
             idle(name, "lora_rank is 0, which trains every weight", "add --lora-rank 16, or leave it out")
@@ -247,6 +250,8 @@ def options_without_effect(config: dict[str, Any], rows: list[dict[str, Any]]) -
         idle("kl_horizon", "kl_target is 0, so the penalty stays as it is", "add --kl-target 6, or leave it out")
     if "label_smoothing" in given and options.get("loss") == "hinge":
         idle("label_smoothing", "the hinge loss knows none", "choose --loss sigmoid or robust, or leave it out")
+
+    # combinations that are seldom meant
     if options.get("average") == "fixed" and options.get("scale"):
         do = "Dr. GRPO is --scale false --average fixed"
         what = "--average fixed is Dr. GRPO's, but the advantages are still divided by their standard deviation"
@@ -320,6 +325,7 @@ def cut_by_the_clock(config: dict[str, Any], rows: list[dict[str, Any]]) -> list
 
 
 def words(name: str) -> str:
+    """A metric's name for a sentence."""
     return name.replace("_", " ")
 
 

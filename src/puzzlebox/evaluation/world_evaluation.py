@@ -1,4 +1,4 @@
-"""Evaluation of agents in worlds: whole episodes with the trained policy, every training trick off."""
+"""Evaluation of agents in worlds: whole episodes with the trained policy, without what is for training only."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from puzzlebox.runs.protocol import for_scores, of_scores
 from puzzlebox.stats.intervals import summarise
 from puzzlebox.types import Array, Simulated, State
 
-HOST_WORLDS = 8
-MAX_EPISODE_STEPS = 27_000
+HOST_WORLDS = 8  # played at once in a simulator
+MAX_EPISODE_STEPS = 27_000  # where an endless episode is cut: half an hour of Atari at 60 frames per second, 4 per step
 
 
 class Played(NamedTuple):
-    """Whole episodes: leaves ``[A, episodes]``, and how many were cut for being endless."""
+    """Whole episodes: leaves ``[A, episodes]``; ``cut``: how many were stopped after `MAX_EPISODE_STEPS`."""
 
     returns: np.ndarray
     lengths: np.ndarray
@@ -87,6 +87,7 @@ def sweep_table(config: dict[str, Any], returns: list[float]) -> list[dict[str, 
 
 
 def scores_of(figures: dict[str, Any]) -> dict[str, Any]:
+    """The main scores among ``figures``, those of greedy play, for the top level of the answer."""
     names = ("return_mean", "return_iqm", "return_ci", "intervals_meaningful", "success_rate", "measures")
     return {name: figures[name] for name in names if name in figures}
 
@@ -95,18 +96,21 @@ def play_episodes(agents: Agents, state: State, *, greedy: bool, episodes: int, 
     """Whole episodes of every agent.
 
     Every world plays the same fixed number of episodes: counting whichever end first would favour the short ones.
+    Worlds that are done play on until the last one is, and what they play then is not recorded.
     """
     env = for_scores(agents.algorithm.env)
     num_worlds = min(HOST_WORLDS, episodes) if isinstance(env, Simulated) else episodes
     quota = -(-episodes // num_worlds)
 
     def begin(swept, key):
+        """Fresh worlds of one agent, results ``[worlds, quota]``, all unknown (NaN), and how many episodes ended."""
         worlds = start(vectorize(for_scores(agents.env(swept)), num_worlds), key)
         totals = (worlds.episode_return, worlds.episode_length, worlds.episode_measures)
         unknown = jax.tree.map(lambda _: jnp.full((num_worlds, quota), jnp.nan), totals)
         return worlds, unknown, jnp.zeros(num_worlds, jnp.int32)
 
     def advance(swept, agent_state, carry, key):
+        """One step in all worlds of one agent; writes the totals of the episodes that end with it."""
         worlds, results, count = carry
         act_key, step_key = jax.random.split(key)
         action = agents.policy(swept, agent_state, greedy)(worlds.observation, act_key)
@@ -121,6 +125,7 @@ def play_episodes(agents: Agents, state: State, *, greedy: bool, episodes: int, 
         worlds = Worlds(inner, observation, *jax.tree.map(lambda total: jnp.where(done, 0, total), totals))
         return worlds, results, count + done
 
+    # all agents, until the last world has played its episodes
     @jax.jit
     def program(swept: dict[str, Array], state: State, key: Array):
         begin_key, key = jax.random.split(key)

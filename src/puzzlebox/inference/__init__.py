@@ -1,4 +1,4 @@
 """A trained language model in use: writing, chatting, how likely a text is, files for other programs.
 
-Models come by name from `runs.build`. Nothing here trains, and nothing says whether an answer is good.
+Models come by name from `runs.build`. Nothing here trains, and nothing judges whether an answer is good.
 """

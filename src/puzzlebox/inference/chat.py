@@ -1,7 +1,9 @@
 """Talking to a language model in the terminal: its words appear while it writes them.
 
-What was read or written stays in the cache; a new turn is put behind it token for token, never tokenised again, as
-long as the chat template only appends. Everything has one size, so that two programs serve the whole conversation.
+What was read or written stays in the key-value cache. As long as the chat template only appends, a new turn is put
+behind it token for token, and nothing is tokenised again: tokenising an answer anew could give other tokens than those
+the model wrote. All arrays keep one size, so that two compiled programs, `_read` and `_write`, serve the whole
+conversation.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ def chat(
 
     Answers go to standard output. Raises UsageError for settings out of range and a model without a chat template.
     """
+    # open the conversation
     check_sampling(max_tokens, temperature, top_k, top_p)
     backend.prepare()
     talk = Conversation(with_template(load_model(model), chat_template), Sampling(temperature, top_k, top_p), seed)
@@ -61,6 +64,8 @@ def chat(
     out = forgiving(sys.stdout)
     if sys.stdin.isatty():
         say(f"{model}: Ctrl-C stops an answer, /reset starts over; /exit, Ctrl-D or Ctrl-C once more leaves")
+
+    # answer line by line
     interrupted = False  # by Ctrl-C, just before
     while (line := next_line(interrupted)) is not None and line.strip() != "/exit":
         if line.strip() == "/reset":
@@ -128,7 +133,8 @@ def prompt() -> str:
 class Conversation:
     """Messages so far, and the model's cache of them.
 
-    ``seen``: the tokens in the cache. ``told``: the conversation as the template wrote it, answers as they were given.
+    ``seen``: the tokens in the cache. ``told``: the same as text, as the template wrote it, answers as they were given.
+    ``limit``: how many tokens a conversation may have.
     """
 
     def __init__(self, model: LanguageModel, sampling: Sampling, seed: int):
@@ -147,7 +153,9 @@ class Conversation:
         self.cache = jax.tree.map(jnp.copy, cache)  # its arrays may be one and the same, which cannot be donated twice
 
     def answer(self, text: str, max_tokens: int) -> Generator[str, None, None]:
-        """Pieces of the answer as they are written; what was not taken is not written, and is no part of it.
+        """Pieces of the answer as they are written.
+
+        Whoever stops taking them stops the model: what was written until then is the answer.
 
         Raises UsageError where the conversation leaves no room for an answer; then it is as it was before.
         """
@@ -177,7 +185,10 @@ class Conversation:
             self.messages = [*asked, {"role": "assistant", "content": reply}]
 
     def _read(self, prompt: list[int]) -> Array:
-        """Puts the prompt into the cache, but for the beginning that is there; the logits behind its last token."""
+        """Puts the prompt into the cache, except for the beginning that is there already.
+
+        Returns the logits ``[1, vocabulary]`` after its last token; for them that token is always read again.
+        """
         same = next((i for i, (a, b) in enumerate(zip(prompt, self.seen, strict=False)) if a != b), len(self.seen))
         same = min(same, len(prompt) - 1)
         cache = self.cache._replace(length=jnp.int32(same))  # what lies behind is overwritten before it is looked at
@@ -222,6 +233,7 @@ class Stream:
         return self._new(self.tokenizer.decode(self.ids))
 
     def _new(self, text: str) -> str:
+        """What ``text`` has beyond what was shown."""
         piece = text[len(self.shown) :]
         self.shown += piece
         return piece
@@ -229,6 +241,7 @@ class Stream:
 
 @eqx.filter_jit(donate="all-except-first")
 def _read(decoder, cache: Cache, tokens: Array, count: Array) -> tuple[Array, Cache]:
+    """Reads ``tokens [1, READ]``, of which ``count`` are real and the rest padding that the cache then forgets."""
     hidden, longer = decoder.extend(tokens, cache)
     last = jax.lax.dynamic_slice_in_dim(hidden, count - 1, 1, axis=1)[:, 0]
     return decoder.logits(last), longer._replace(length=cache.length + count)
@@ -238,6 +251,7 @@ def _read(decoder, cache: Cache, tokens: Array, count: Array) -> tuple[Array, Ca
 def _write(
     decoder, cache: Cache, logits: Array, key: Key, temperature, top_k: int, top_p: float
 ) -> tuple[Array, Array, Cache]:
+    """Draws a token from ``logits`` and reads it: the token, the logits after it, the cache with it."""
     token, _ = draw_token(logits, key, temperature, top_k, top_p)
     hidden, cache = decoder.extend(token[:, None], cache)
     return token[0], decoder.logits(hidden[:, -1]), cache

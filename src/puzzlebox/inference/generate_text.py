@@ -18,7 +18,7 @@ from puzzlebox.errors import UsageError
 from puzzlebox.runs.build import load_model
 from puzzlebox.scale import backend
 
-LEAST_TEMPERATURE = 1e-3  # below it logits overflow; 0 means the likeliest token
+LEAST_TEMPERATURE = 1e-3  # logits are divided by it and overflow below; 0 means the likeliest token
 
 
 def generate(
@@ -36,13 +36,14 @@ def generate(
     system: str = "",
     chat_template: str | Path | None = None,
 ) -> dict[str, Any]:
-    """``num`` completions of ``prompt``; with ``chat`` (or ``system``) it is a message in the chat template.
+    """``num`` completions of ``prompt``; with ``chat`` (or ``system``) the prompt is a message in the chat template.
 
-    Each has ``text`` (without the stop string), ``tokens`` and their ``log_probs`` at this temperature, and
-    ``finished``: it came to an end by itself or at a stop string. The figures of the first stand at the top too.
+    Each has ``text`` (up to the stop string), ``tokens`` and their ``log_probs`` in nats at this temperature, and
+    ``finished``: it ended by itself or at a stop string. The figures of the first are repeated at the top level.
     ``tokens_per_second`` is measured after compiling. Raises UsageError for settings out of range, an empty prompt, one
     that leaves no room in the context, and a chat without template.
     """
+    # model and prompt
     check_sampling(max_tokens, temperature, top_k, top_p)
     if num < 1:
         raise UsageError(f"num is {num}; it must be at least 1")
@@ -54,12 +55,16 @@ def generate(
         "sampling": Sampling(temperature, top_k, top_p),
         "group": num,
     }
+
+    # compile, then write: only the second is timed
     key = jax.random.key(seed)
     began = time.perf_counter()
     complete(language_model, [request], key, **settings, stop=[""])  # stops at once: this only compiles
     compiled = time.perf_counter()
     trajectory, texts, written = complete(language_model, [request], key, **settings, stop=stop)
     seconds = time.perf_counter() - compiled
+
+    # collect
     log_prob, mask = np.asarray(trajectory.log_prob), np.asarray(trajectory.mask)
     finished = np.any(trajectory.terminated, axis=1).tolist()
     made = [
@@ -98,6 +103,7 @@ def check_sampling(max_tokens: int, temperature: float, top_k: int, top_p: float
 
 
 def messages(system: str, prompt: str) -> list[dict[str, Any]]:
+    """The prompt as a conversation, after a system message if there is one."""
     front = [{"role": "system", "content": system}] if system else []
     return [*front, {"role": "user", "content": prompt}]
 

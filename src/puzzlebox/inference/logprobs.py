@@ -24,11 +24,13 @@ ROWS = 8  # lines at once
 def logprobs(model: str, text: str | Path) -> dict[str, Any]:
     """The log-probabilities of every line of the file ``text``.
 
-    ``tokens[i]`` are the ids of line i, with what the tokenizer puts before a text; ``log_probs[i]`` has one entry
-    less: its first belongs to the second token, since nothing comes before the first. An empty line has neither.
+    ``tokens[i]`` are the ids of line i, with what the tokenizer puts before a text (BOS); ``log_probs[i]`` has one
+    entry fewer: its first belongs to the second token, since nothing comes before the first. An empty line has neither.
     ``perplexity`` is exp(−mean) over all of them. Raises UsageError for a file without text or a line that is longer
     than the model's context.
     """
+
+    # read
     lines = [line.removesuffix("\r") for line in read_utf8(Path(text)).removesuffix("\n").split("\n")]
     if not any(line.strip() for line in lines):
         raise UsageError(f"{text} holds no text; write a sentence on each line")
@@ -42,6 +44,8 @@ def logprobs(model: str, text: str | Path) -> dict[str, Any]:
                 f"{text}, line {number} has {len(ids)} tokens, more than the model's context of {context}; "
                 "break the line up"
             )
+
+    # score
     log_probs = score_texts(language_model, tokens)
     values = [x for line in log_probs for x in line]
     return {
@@ -55,7 +59,7 @@ def logprobs(model: str, text: str | Path) -> dict[str, Any]:
 
 
 def score_texts(model: LanguageModel, tokens: list[list[int]]) -> list[list[float]]:
-    """log p of every token but the first, for each text; texts of similar length are read together."""
+    """log p of every token but the first, for each text; those of similar length share a batch, to pad little."""
     order = sorted((i for i in range(len(tokens)) if len(tokens[i]) > 1), key=lambda i: len(tokens[i]))
     rows = min(ROWS, len(order))
     result: list[list[float]] = [[] for _ in tokens]

@@ -1,4 +1,4 @@
-"""The loop, the same for every algorithm, and the way back into it: train, resume, and what is checked before.
+"""The training loop, the same for every algorithm, and the ways into it: train, resume, and what is checked before.
 
-How an agent learns from a step is the algorithm's affair, what a run looks like on disk that of `runs`.
+How an agent learns is up to the algorithm; what a run looks like on disk, up to `runs`.
 """

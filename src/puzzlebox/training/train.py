@@ -1,4 +1,8 @@
-"""Training and resuming: one loop for every algorithm and world."""
+"""Training and resuming: one loop for every algorithm and world.
+
+The loop works in points: some iterations in one call of the compiled program (`Pace` says how many), then a row of
+metrics, and perhaps a checkpoint. Whatever the algorithm is, it is only seen as a `Trainee`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ from puzzlebox.scale import backend
 from puzzlebox.training.pace import Pace
 from puzzlebox.types import Environment, State, Trainee, Untabled
 
-OPEN_ENDED = ("clone", "alphazero")
+OPEN_ENDED = ("clone", "alphazero")  # they can be told minutes instead of steps
 ENDLESS = 1_000_000_000  # steps
 BEGINNING = {"steps": 0, "seconds": 0.0}  # the progress of a run that has none
 
@@ -58,6 +62,7 @@ def train(
     only minutes are given. ``skip_bad`` leaves the broken rows of a file out. Raises UsageError before anything
     compiles.
     """
+    # check the request
     algorithm = algorithm if isinstance(algorithm, str) else name_of_own(algorithm)
     env = env if isinstance(env, str) else name_of_own(env)
     env = skipping_bad(env) if skip_bad else env
@@ -71,13 +76,19 @@ def train(
         raise UsageError(f"episodes is {episodes}; it must be at least 1")
     path = Path(run) if run is not None else default_path(algorithm, env)
     check_free(path)
+
+    # build the agents
     agents: Trainee = build(config)
     network_of_start(agents.algorithm, env)
     agents.check()
     world = agents.algorithm.env
+
+    # what config.json records besides
     record = {"versions": backend.versions(), "hardware": backend.hardware(), **protocol.recorded(world)}
     record |= {"episodes": episodes or protocol.default_episodes(world)}
     notes = [world.note] if isinstance(world, Untabled) and world.note else []
+
+    # train, in a new directory that a refused request leaves no trace of
     with simulation(world) as simulators:
         opened = Run.create(path, config | record)
         opened.note(files=inputs.keep(path, config))
@@ -110,6 +121,7 @@ def resume(
             return _train(opened, agents, None, BEGINNING, [], simulators, checkpoint_every, quiet)
         state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
         opened.cut_metrics(progress["steps"])
+        # a finished run is only evaluated again, so it has nothing to lose
         if progress["steps"] < opened.config["steps"]:
             state, lost = agents.resumed(state, progress["steps"])
             notes += [f"{opened.config['env']} {lost}"] if lost else []
@@ -126,6 +138,7 @@ def check_longer(run: Run, steps: int, iteration_steps: int) -> None:
 
 
 def default_path(algorithm: str, env: str) -> Path:
+    """``runs/ALGORITHM-ENV-TIME``, with a hyphen for what file names do not like."""
     name = "".join(c if c.isalnum() or c in "-_=." else "-" for c in env)
     return Path("runs") / f"{algorithm}-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
@@ -218,18 +231,21 @@ def _loop(
 
 
 class Saver:
-    """Writes checkpoints, seldom enough that they take at most a tenth of the time."""
+    """Writes a checkpoint ``every`` so many seconds, or less often where they would take over a tenth of the time."""
 
     def __init__(self, run: Run, every: float):
         self.folder, self.every = run.checkpoints, every
 
     def begin(self) -> None:
+        """Starts the clock, once everything is compiled."""
         self.saved = time.perf_counter()
 
     def is_due(self) -> bool:
+        """Whether ``every`` seconds have passed since the last checkpoint."""
         return time.perf_counter() - self.saved > self.every
 
     def save(self, state: State, pace: Pace) -> None:
+        """Writes a checkpoint; if that took long, the next ones come less often."""
         began = time.perf_counter()
         checkpoint.save(self.folder, pace.steps, state, {"steps": pace.steps, "seconds": pace.seconds})
         self.saved = time.perf_counter()
@@ -243,5 +259,5 @@ def speed(steps: int, seconds: float) -> float | None:
 
 
 def shortest(x: np.float32) -> float:
-    """The number with the fewest digits that is still this float32."""
+    """The number with the fewest digits that is still this float32: 0.1, not 0.10000000149011612."""
     return float(str(x))
