@@ -32,11 +32,12 @@ class Flag(NamedTuple):
 
     @property
     def plain(self) -> str:
+        """The name without hyphens: ``num_envs`` of ``--num-envs``."""
         return self.name.removeprefix("--").replace("-", "_")
 
     @property
     def sets(self) -> str:
-        """The parameter of the function."""
+        """The parameter of the function that it sets; "" for none."""
         return self.plain if self.parameter is None else self.parameter
 
 
@@ -46,6 +47,7 @@ def switch(name: str, help: str) -> Flag:
 
 
 def seed(of: str) -> Flag:
+    """The flag ``--seed``; ``of`` says what it decides."""
     return Flag("--seed", of, int, "0")
 
 
@@ -55,7 +57,7 @@ def under(heading: str, *flags: Flag) -> tuple[Flag, ...]:
 
 
 def several(text: str) -> tuple[str, ...]:
-    """A type of flags: names with commas between them."""
+    """For ``Flag.type``: names separated by commas."""
     return tuple(filter(None, text.split(",")))
 
 

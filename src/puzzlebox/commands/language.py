@@ -23,13 +23,13 @@ def sampling(max_tokens: str, temperature: str, top_p: str) -> tuple[Flag, ...]:
 
 
 def setting(text: str) -> tuple[str, str]:
-    """A type of flags: NAME=VALUE."""
+    """For ``Flag.type``: NAME=VALUE as a pair."""
     name, _, value = text.partition("=")
     return name, value
 
 
 def steps(text: str) -> tuple[str, str]:
-    """A type of flags: the setting ``steps``."""
+    """For ``Flag.type``: a number of steps as the setting ``steps``, so that it joins those of ``--set``."""
     return "steps", text
 
 

@@ -12,6 +12,7 @@ REPORT = "puzzlebox.evaluation.report:summary_lines"
 
 
 def skip_bad(whose: str = "a file") -> Flag:
+    """The flag ``--skip-bad``."""
     return switch("--skip-bad", f"leave the broken rows of {whose} out, and count them")
 
 

@@ -1,4 +1,4 @@
 """What people look at: curves, grids, trees, films and pages, drawn from arrays or from runs.
 
-An episode is played where a film needs one. Nothing here trains or judges.
+Where a picture needs an episode or a search, it is made for it. Nothing here trains or judges.
 """

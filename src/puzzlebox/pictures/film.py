@@ -26,6 +26,8 @@ Cells = list[list[tuple[str, str]]]  # a grid as text: (characters, style) per c
 
 
 class Frame(NamedTuple):
+    """One moment: the picture, its caption, the same as text if it is a grid, and whether it ends an episode."""
+
     picture: Image.Image
     caption: str
     cells: Cells | None
@@ -54,6 +56,7 @@ class Film:
         """Keeps the present moment; ``last`` frames of episodes are always kept, and held."""
         self.frames.append(Frame(fit(picture), caption, cells, last))
         self.moments.append(self.time)
+        # too many: from now on keep half as many moments, also of those so far, so that the pace stays even
         if len(self.frames) > MAX_FRAMES:
             self.stride *= 2
             kept = [i for i, f in enumerate(self.frames) if f.last or self.moments[i] % self.stride == 0]
@@ -76,6 +79,7 @@ class Film:
         drawn = [self._with_caption(frame) for frame in self.frames]
         palette = _palette(drawn)
         images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in drawn]
+        # GIFs count in hundredths of a second, and viewers slow down what is shown for less than two
         durations = [max(20, 10 * round(100 * s)) for s in self.seconds]
         path.parent.mkdir(parents=True, exist_ok=True)
         images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
@@ -185,6 +189,7 @@ def _palette(images: list[Image.Image]) -> Image.Image:
 
 @lru_cache
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """A font that comes with matplotlib, so that captions look the same everywhere."""
     import matplotlib
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), size)

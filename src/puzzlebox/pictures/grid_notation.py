@@ -32,6 +32,7 @@ def read_path(text: str, mdp: MDP, layout: Layout | None) -> Plan:
 
     Raises UsageError for a cell outside the map, cells that are no neighbours, or an unknown move.
     """
+    # cells: the moves are the differences between neighbours
     if ">" in text:
         if layout is None:
             raise UsageError(f"path '{text}': this world has no map, so write it as STATE:ACTION,ACTION,...")
@@ -44,6 +45,8 @@ def read_path(text: str, mdp: MDP, layout: Layout | None) -> Plan:
             moves += letter
         start = cells[0][0] * len(layout.rows[0]) + cells[0][1]
         return Plan(text, start, _actions(moves, text, mdp, layout))
+
+    # moves, with or without a start
     before, colon, moves = text.rpartition(":")
     if colon and layout is not None and "," in before:
         row, column = _cell(before, text, layout)
@@ -107,6 +110,7 @@ def value_text(layout: Layout, values: np.ndarray) -> str:
 
 
 def _cell(text: str, path: str, layout: Layout) -> tuple[int, int]:
+    """ROW,COLUMN as numbers; raises UsageError outside the map."""
     row, _, column = text.strip().partition(",")
     return (
         _number(row, len(layout.rows), f"path '{path}': row"),
@@ -115,6 +119,7 @@ def _cell(text: str, path: str, layout: Layout) -> tuple[int, int]:
 
 
 def _actions(moves: str, path: str, mdp: MDP, layout: Layout | None) -> list[int]:
+    """Compass letters, or numbers with commas, as action numbers; raises UsageError for any other."""
     num_actions = np.asarray(mdp.next_state).shape[1]
     moves = moves.strip()
     if layout is None or any(character.isdigit() for character in moves):
@@ -126,6 +131,7 @@ def _actions(moves: str, path: str, mdp: MDP, layout: Layout | None) -> list[int
 
 
 def _number(text: str, limit: int, what: str) -> int:
+    """A whole number below ``limit``; raises UsageError that begins with ``what``."""
     if not text.strip().isdigit() or int(text) >= limit:
         raise UsageError(f"{what} '{text.strip()}' is not a whole number from 0 to {limit - 1}")
     return int(text)

@@ -29,7 +29,7 @@ WIDE = 1.25  # inches: the side of a cell that shows one thing per action
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes the figure as PNG."""
+    """Writes the figure as PNG, in a folder that is made where it is missing; returns the path."""
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, facecolor="white")
@@ -54,7 +54,7 @@ def value_picture(layout: Layout, values: np.ndarray, title: str = "Value") -> F
 
 
 def q_picture(layout: Layout, q_values: np.ndarray, title: str = "Action values") -> Figure:
-    """Four triangles per cell, one per action, coloured by its value; the best is written in bold. [S, U]."""
+    """Four triangles per cell, one per action, coloured by its value; the best is in bold. ``q_values`` [S, U]."""
     figure, (axes,) = _figure(layout, 1, colour_bar=True, cell=WIDE)
     scale = _scale(q_values.max(-1)[_inside(layout)], below=0.5)
     if len(q_values) > DETAILED:
@@ -172,6 +172,7 @@ def _letter_size(layout: Layout, cell: float = 0.9, share: float = 1.0) -> float
 
 
 def _figure(layout: Layout, count: int, colour_bar: bool = False, cell: float = 0.9) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` boards side by side, as large as the map needs."""
     height, width = len(layout.rows), len(layout.rows[0])
     size = _cell_size(layout, cell)
     figure = Figure(
@@ -202,6 +203,7 @@ def _light(colours: Colormap) -> Colormap:
 
 
 def _draw_board(axes: Axes, layout: Layout, floor: bool = True, letters: bool = True) -> None:
+    """Walls, goals and holes, the frame and the axes' limits; ``floor`` and ``letters`` are for small grids."""
     height, width = len(layout.rows), len(layout.rows[0])
     large = height * width > DETAILED
     if large:
@@ -293,6 +295,7 @@ def _draw_transition(axes: Axes, letter: str, state: int, probability: np.ndarra
 
 
 def _arrow(axes: Axes, start: tuple[float, float], tip: tuple[float, float], colour: str, width: float) -> None:
+    """An arrow in units of cells; ``width`` in points."""
     axes.annotate(
         "",
         xy=tip,

@@ -33,12 +33,16 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
+    """A table; text may hold `code`."""
+
     head: list[str]
     rows: list[list[str]]
     caption: str = ""
 
 
 class Equation(NamedTuple):
+    """A formula as plain text, and what it means."""
+
     formula: str
     meaning: str = ""
 

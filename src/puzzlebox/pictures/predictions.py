@@ -83,6 +83,8 @@ def play_episode(algorithm: MuZero, state: State, seed: int) -> Happened:
     reset = jax.vmap(game.reset, (None,), axis_size=1) if game else vectorize(env, 1).reset
     shown: Any  # a game's position, a world's observation or time step
     world, shown = reset(jax.random.fold_in(key, MAX_STEPS))
+
+    # play by search
     rows: list[tuple] = []
     ended, last = False, 0.0
     for t in range(MAX_STEPS + 1):
@@ -102,6 +104,8 @@ def play_episode(algorithm: MuZero, state: State, seed: int) -> Happened:
         ended = not game and bool(shown.truncated[0])
         shown = shown if game else shown.observation if ended else following[0]
     seen, action, reward, turns, policy = (np.stack([np.asarray(row[i]) for row in rows]) for i in range(5))
+
+    # discounted returns, backwards; where the turn passes to the opponent, what follows counts negatively
     value, following_value = np.zeros(len(rows)), last
     for t in reversed(range(len(rows))):
         following_value = value[t] = reward[t] + float(algorithm.discount) * turns[t] * following_value

@@ -71,18 +71,26 @@ def draw_search(
     if simulations < 1:
         raise UsageError(f"simulations is {simulations}; a search needs at least 1")
     backend.prepare()
+
+    # the position and who thinks about it
     world = make_game(game)
     player = player or ("shipped" if shipped(game) else "mcts")
     evaluate, score = guesses(player, game, world)
     state, position = from_moves(world, moves)
     if bool(position.terminated):
         raise UsageError(f"the game has ended after {moves}; there is nothing to search")
+
+    # search
     root = tree.grow(world, state, position, evaluate, jax.random.key(seed), simulations, score)
     kind = "UCT, random games" if score is tree.uct else "PUCT, a network"
     title = f"The search tree of one move: {simulations} simulations ({kind})"
+
+    # draw
     path = Path(out)
     with writing(path):
         save(picture(world, root, title, prior=score is tree.puct), path)
+
+    # the same in figures
     best = tree.best(root)
     ranked = sorted(root.children, key=lambda a: -root.children[a].visits)
     children = {

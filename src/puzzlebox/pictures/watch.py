@@ -45,6 +45,8 @@ class Stage(NamedTuple):
 
 
 class Episode(NamedTuple):
+    """How an episode went: the sum of its rewards, its steps, and how it ended."""
+
     episode_return: float
     length: int
     ended: str  # "terminated", "truncated" or "cut"
@@ -175,6 +177,7 @@ def record(stage: Stage, act: Act, title: str, *, seed: int = 0, episodes: int =
 
 
 def _episode(stage: Stage, act: Act, film: Film, key: Any, seed: int | None) -> Episode:
+    """Plays and films one episode; only the first resets the world with a seed, later ones continue its randomness."""
     observation, _ = stage.env.reset(seed=seed)
     total, length, ended, trail = 0.0, 0, "", list[int]()
     _shoot(stage, film, observation, trail, f"step 0 · return {total:g}", last=False)
@@ -193,6 +196,7 @@ def _episode(stage: Stage, act: Act, film: Film, key: Any, seed: int | None) -> 
 
 
 def _shoot(stage: Stage, film: Film, observation: Any, trail: list[int], caption: str, last: bool) -> None:
+    """Films the present moment, if the film wants it; drawing is slow, so it is asked first."""
     if not film.wants(last):
         return
     place = (stage.rows, int(observation), trail) if stage.rows is not None else None

@@ -1,4 +1,4 @@
 """Whole studies, each one command: solving, bandits, RLHF, the league, the reward lab, the tour.
 
-A study puts the rooms below together and ends in figures, pictures or a page; the tour goes through the others.
+A study combines the rooms below and ends in figures, pictures or a page; the tour goes through the other studies.
 """

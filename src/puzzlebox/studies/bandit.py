@@ -1,4 +1,4 @@
-"""Exploration against exploitation on a bandit: what each way of exploring loses against always pulling the best arm.
+"""Exploration and exploitation on a bandit: what each way of exploring loses against always pulling the best arm.
 
 Source: Sutton & Barto (2018), chapter 2; Auer, Cesa-Bianchi & Fischer 2002 for UCB1 and the ε that decays as 1/t. Every
 run draws its own arms, and all ways of exploring meet the same ones; values are sample means of the rewards.
@@ -24,11 +24,11 @@ from puzzlebox.stats.intervals import bootstrap_interval, mean
 from puzzlebox.types import Array, Key
 
 POINTS = 20  # steps at which the figures are reported
-RESAMPLES = 2000
+RESAMPLES = 2000  # of the bootstrap
 
 
 class Strategy(NamedTuple):
-    """A way to explore: ε of every step ``[T]``, and the weight of UCB's bonus for arms pulled rarely."""
+    """A way to explore: ε at every step ``[T]``, and the weight of UCB's bonus for rarely pulled arms (0: none)."""
 
     epsilon: np.ndarray
     bonus: float
@@ -108,8 +108,10 @@ def bandit_regret(
     keys = jax.random.split(play_key, (len(plans), runs))
 
     def pull(means: Array, epsilon: Array, bonus: Array, key: Key) -> tuple[Array, Array]:
+        """One run of one strategy."""
         return pull_arms(Bandit(arms=arms, noise=noise, means=means), epsilon, bonus, key)
 
+    # over runs, each with its arms; then over strategies, which all meet the same arms
     every_run = jax.vmap(pull, (0, None, None, 0))
     regret, best = jax.jit(jax.vmap(every_run, (None, 0, 0, 0)))(means, epsilon, bonus, keys)
     return dict(zip(plans, np.asarray(regret), strict=True)), dict(zip(plans, np.asarray(best), strict=True))
@@ -130,6 +132,7 @@ def pull_arms(env: Bandit, epsilon: Array, bonus: Array, key: Key) -> tuple[Arra
     time = jnp.arange(1, len(epsilon) + 1)
 
     def step(carry: tuple[Array, Array], given: Any):
+        """One pull: choose an arm, pay, update its sample mean."""
         q, count = carry
         t, epsilon, chance, key = given
         width = jnp.where(count > 0, jnp.sqrt(2.0 * jnp.log(t) / jnp.maximum(count, 1)), jnp.inf)
@@ -147,6 +150,7 @@ def pull_arms(env: Bandit, epsilon: Array, bonus: Array, key: Key) -> tuple[Arra
 
 
 def _figures(regret: np.ndarray, best: np.ndarray, points: np.ndarray) -> dict[str, Any]:
+    """The figures of one strategy from ``[runs, T]``; the curve at the steps ``points``."""
     intervals = [bootstrap_interval(regret[:, point], mean, RESAMPLES) for point in points]
     centre = regret[:, points].mean(axis=0, dtype=np.float64)
     last = best[:, -max(1, best.shape[1] // 10) :]

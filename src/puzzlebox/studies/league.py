@@ -57,12 +57,18 @@ def league(
     made = make_text(task)
     if not verifies(made):
         raise UsageError(f"{task} has no verifier, which a table of accuracies needs")
+
+    # check everything before anything trains
     requests = plan(task, model, algorithms, seeds, dict(hyperparameters))
+
+    # the model they all begin with is the first row
     examples = made.examples("test", episodes, 0)
     start = open_subject(model)
     first = start.model(0)
     begin = Subject(model, "", 1, lambda agent: first)
     rows = [row("start", begin, made, examples, None)]
+
+    # train and judge one after another; the table is written after each, so a league that is stopped keeps its rows
     for name, values in requests.items():
         path = folder / name
         summary = train_once(name, task, seeds, path, episodes, quiet, values)
@@ -72,6 +78,8 @@ def league(
         figures_now = {"task": task, "model": model, "seeds": seeds, "problems": len(examples), "rows": rows}
         write_json(folder / "table.json", figures_now)
         write_text(folder / "table.md", markdown(figures_now))
+
+    # draw
     pictures = figures.save(picture(rows, f"{task}, {seeds} seeds"), folder / "accuracy")
     return figures_now | {"run": str(folder), "pictures": [str(path) for path in pictures]}
 
@@ -79,7 +87,11 @@ def league(
 def plan(
     task: str, model: str, algorithms: Sequence[str], seeds: int, options: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The hyper-parameters of every algorithm, all checked."""
+    """The hyper-parameters of every algorithm, each of ``options`` given to those that have it.
+
+    Raises UsageError for an algorithm that trains no language model, for values it does not accept, and for an option
+    that none of them has.
+    """
     if not algorithms:
         raise UsageError("algorithms is empty; name some: --algorithms grpo,dpo")
     requests: dict[str, dict[str, Any]] = {}
@@ -121,7 +133,7 @@ def train_once(
 
 
 def row(name: str, subject: Subject, task: Task, examples: Sequence[Example], start: Subject | None) -> dict[str, Any]:
-    """One line of the table."""
+    """One line of the table: accuracy on ``examples``, and wins over ``start`` (None in the row of the start)."""
     correct, rewards, _ = judged(subject, task, examples, 0, 1, 0.0, 0)
     found: dict[str, Any] = {"algorithm": name} | accuracy_figures(correct, rewards)
     if start is not None:
@@ -141,6 +153,7 @@ def cells(line: dict[str, Any]) -> list[str]:
 
 
 def markdown(table: dict[str, Any]) -> str:
+    """The table as Markdown, under a line that says what was held equal."""
     lines = [
         f"{table['task']}, {table['seeds']} seeds, {table['problems']} held-out problems, from {table['model']}",
         "",

@@ -60,6 +60,7 @@ def rlhf(
     """
     from puzzlebox.evaluation.winrate import winrate
 
+    # check
     path = Path(run) if run is not None else Path("runs") / f"rlhf-{time.strftime('%Y%m%d-%H%M%S')}"
     check_free(path)
     for name, steps in (("sft_steps", sft_steps), ("reward_steps", reward_steps), ("ppo_steps", ppo_steps)):
@@ -68,6 +69,8 @@ def rlhf(
     settings = phase_settings(model, quick, {"sft": sft_steps, "reward_model": reward_steps, "ppo_lm": ppo_steps})
     world = make_text(task)
     backend.prepare(language=True)
+
+    # train, in three runs: the two later ones start from the model of the first
     common: dict[str, Any] = {"seed": seed, "episodes": episodes}
     places = {name: path / name for name in settings}
     began = time.perf_counter()
@@ -87,9 +90,13 @@ def rlhf(
         **common,
         **settings["ppo_lm"],
     )
+
+    # compare
     say("4 of 4: which answers are preferred?")
     preferred = winrate(places["ppo_lm"], places["sft"], task=task, judge=judge, episodes=episodes, seed=seed)
     table = answers(world, {"before": start, "after": str(places["ppo_lm"])}, seed)
+
+    # save
     figures = {
         "task": task,
         "model": model,
@@ -108,7 +115,7 @@ def rlhf(
 
 
 def phase_settings(model: str, quick: bool, steps: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """The hyper-parameters of each phase; ``steps`` that are not 0 count before the usual number."""
+    """The hyper-parameters of each phase; ``steps`` other than 0 replace the usual number."""
     usual = FROM_NOTHING if model.partition(",")[0] == "new" else {name: {} for name in FROM_NOTHING}
     settings = {}
     for name, values in usual.items():
@@ -131,6 +138,7 @@ def answers(task: Task, models: dict[str, str], seed: int) -> list[dict[str, Any
 
 
 def shown(prompt: Any) -> str:
+    """A prompt for the table; of a conversation the last message."""
     return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
 
 
@@ -138,6 +146,7 @@ def markdown(table: list[dict[str, Any]]) -> list[str]:
     """The answers as a table, ✓ where a verifier accepts them."""
 
     def cell(text: str, mark: str = "") -> str:
+        """A text on one line of at most 60 characters, safe in a Markdown table."""
         line = " ".join(printable(text).replace("|", "\\|").split())
         return (line if len(line) <= 60 else f"{line[:57]}…") + mark
 

@@ -48,17 +48,23 @@ def solve(
     backend.prepare()
     if method not in METHODS:
         raise unknown("method", method, METHODS)
+
+    # build the world and read the request
     started = time.perf_counter()
     world = make_tabular(env)
     mdp, layout = world.mdp(), world.layout
     build_seconds = time.perf_counter() - started
     wanted = read_policy(policy, mdp, layout) if policy is not None else None
     plans = [read_path(text, mdp, layout) for text in paths]
+
+    # solve, and judge the given policy
     try:
         solution = METHODS[method](mdp, discount, tolerance)
         check = _judge_policy(mdp, wanted, solution, tolerance) if wanted is not None else None
     except Unsolvable as fault:
         raise fault if layout is None else fault.on_map(len(layout.rows[0])) from None
+
+    # collect
     start = np.asarray(mdp.start)
     answer: dict[str, Any] = {
         "env": env,
@@ -83,6 +89,8 @@ def solve(
         answer["paths"] = [_judge_path(mdp, plan, solution, tolerance) for plan in plans]
         returns = [path["expected_return"] for path in answer["paths"]]
         answer["best_path"] = answer["paths"][int(np.argmax(returns))]["path"]
+
+    # draw
     answer["pictures"] = _draw(Path(out), env, layout, solution) if out is not None else []
     return answer
 
@@ -107,6 +115,7 @@ def summary_lines(answer: dict[str, Any]) -> list[str]:
 
 
 def _judge_policy(mdp: MDP, policy: np.ndarray, solution: Solution, tolerance: float) -> dict[str, Any]:
+    """How good a given policy is, in figures and a sentence; values within 10 tolerances count as equal."""
     check = check_policy(mdp, policy, solution, 10 * tolerance)
     value = float(np.asarray(mdp.start) @ check.values)
     if check.optimal:
@@ -130,6 +139,7 @@ def _judge_policy(mdp: MDP, policy: np.ndarray, solution: Solution, tolerance: f
 
 
 def _judge_path(mdp: MDP, plan: Any, solution: Solution, tolerance: float) -> dict[str, Any]:
+    """What a given path of actions brings, in figures and a sentence, beside the best from the same start."""
     outcome = play_plan(mdp, plan.state, plan.actions, solution.discount)
     best = float(solution.values[plan.state])
     ends = ", ".join(f"{share:.1%} with {reward:g}" for reward, share in sorted(outcome.reward_probability.items()))
@@ -152,6 +162,7 @@ def _judge_path(mdp: MDP, plan: Any, solution: Solution, tolerance: float) -> di
 
 
 def _draw(folder: Path, name: str, layout: Layout | None, solution: Solution) -> list[str]:
+    """Draws the solution into ``folder``; returns the files. Without a map only a histogram of values can be drawn."""
     from puzzlebox.pictures import grid_pictures as pictures
 
     label = f"{name}, γ = {solution.discount:g}"
