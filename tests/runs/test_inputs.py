@@ -15,7 +15,7 @@ from puzzlebox.errors import PuzzleboxError, UsageError
 from puzzlebox.evaluation.evaluate import evaluate
 from puzzlebox.runs.configure import configure
 from puzzlebox.runs.directory import Run
-from puzzlebox.runs.inputs import TRUST, located
+from puzzlebox.runs.inputs import TRUST, check_trusted, imported_modules, located
 from puzzlebox.training.train import resume, train
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +118,18 @@ def test_a_reward_file_in_a_config_is_code_too(tmp_path):
     with pytest.raises(UsageError, match="brings code along"):
         evaluate("a")
     assert not (tmp_path / "ran").exists()
+
+
+def test_modules_are_hashed_and_not_imported(tmp_path, monkeypatch):
+    """Not even the package around one, whose ``__init__`` would run."""
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "__init__.py").write_text("raise SystemExit('ran')\n")
+    (tmp_path / "strange" / "worlds.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {"algorithm": "ppo", "env": "gym:strange.worlds:Reach-v0"}
+    assert [name for name, _ in imported_modules(config)] == ["strange", "strange.worlds"]
+    with pytest.raises(UsageError, match="brings code along that would run now: strange;"):
+        check_trusted(config, tmp_path)
 
 
 def test_a_policy_in_python_takes_and_gives_numpy_arrays(tmp_path):

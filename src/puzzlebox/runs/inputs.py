@@ -116,22 +116,30 @@ def named_files(config: dict[str, Any]) -> dict[str, bool]:
 def imported_modules(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Modules that a name would import (``gym:module:Name``, ``reward=module:f``), each with its file's SHA-256.
 
-    They are looked up and hashed, not imported; but of ``package.module``, `find_spec` imports the package.
+    They are looked up and hashed, never imported, nor is the package around one.
     """
     base, *settings = config["env"].split(",")
     modules = [base.split(":")[1]] if base.startswith("gym:") and base.count(":") > 1 else []
     for key, _, value in (setting.partition("=") for setting in settings):
         if key.strip() == "reward" and ":" in value and not is_own(value):
             modules.append(value.rpartition(":")[0])
-    found = []
-    for module in modules:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.origin and Path(spec.origin).is_file():
-            found.append((module, digest(Path(spec.origin))))
-    return found
+    return [(name, digest(file)) for module in modules for name, file in module_files(module)]
+
+
+def module_files(module: str) -> list[tuple[str, Path]]:
+    """The files that importing ``package.module`` would run: the package's and the module's own."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # of a name with a dot it would import the package
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin:
+        return []
+    found, folder = [(top, Path(spec.origin))], Path(spec.origin).parent
+    for number, part in enumerate(rest, 2):
+        name, folder = ".".join([top, *rest][:number]), folder / part
+        found += [(name, file) for file in (folder.with_suffix(".py"), folder / "__init__.py")]
+    return [(name, file) for name, file in found if file.is_file()]
 
 
 def digest(path: Path) -> str:
