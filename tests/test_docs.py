@@ -69,6 +69,7 @@ def test_commands_are_found():
 )
 def test_every_command_shown_can_be_given(page, argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "my_map.txt").write_text(drawn_map())
     (tmp_path / "book.txt").write_text("Once upon a time.")
     (tmp_path / "estimates.jsonl").write_text('{"prompt": "2×3", "chosen": "6", "rejected": "10"}', encoding="utf-8")
