@@ -258,8 +258,9 @@ def test_of_many_tokens_each_comes_as_often_as_its_probability_says(size):
     logits[-1] = logits.max()  # the last token is likely, in a block that is not full
     probs = np.exp(logits - logits.max())
     probs /= probs.sum()
-    rows = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, size))
-    counts = np.bincount(np.asarray(jax.jit(draw_index)(rows, jax.random.key(0))), minlength=size)
+    rows, draw = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (4_000, size)), jax.jit(draw_index)
+    tokens = [np.asarray(draw(rows, key)) for key in jax.random.split(jax.random.key(0), 5)]
+    counts = np.bincount(np.concatenate(tokens), minlength=size)
     assert counts.sum() == 20_000 and (counts[probs == 0] == 0).all() and counts[-1] > 0
     often = probs > 5 / 20_000
     observed, expected = np.append(counts[often], counts[~often].sum()), np.append(probs[often], probs[~often].sum())
