@@ -1,7 +1,9 @@
 """The fast tests compile many small programs that run for a moment: with less optimisation they take a third of the
 time, and what was compiled once is found again. Not tests/learning, whose programs run for minutes."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 import jax
@@ -20,7 +22,7 @@ def pytest_configure(config):
         return
     jax.config.update("jax_disable_most_optimizations", True)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for the commands that tests start as processes
-    keep_programs(config)
+    keep_programs()
     before = os.environ.get("XLA_FLAGS")
     os.environ["XLA_FLAGS"] = f"{before or ''} {FLAGS}"
     jax.jit(lambda x: x + 1)(0.0)  # reads the flags, once and for all
@@ -29,13 +31,13 @@ def pytest_configure(config):
         os.environ["XLA_FLAGS"] = before
 
 
-def keep_programs(config):
+def keep_programs():
     """Compiled programs go to a folder of this process, which ends with it.
 
     Of this process alone: JAX writes them in place, and another worker could read half of one.
     """
-    folder = tempfile.TemporaryDirectory(prefix="puzzlebox-tests-")
-    config.add_cleanup(folder.cleanup)
-    jax.config.update("jax_compilation_cache_dir", folder.name)
+    folder = tempfile.mkdtemp(prefix="puzzlebox-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
