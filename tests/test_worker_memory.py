@@ -30,7 +30,8 @@ def test_a_run_fails_whose_worker_passes_the_limit(workers, tmp_path):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "xdist.plugin", *workers]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 1, run.stdout + run.stderr
-    assert "1 passed" in run.stdout and f"peak of memory: {'gw0' if workers else 'tests'} 0." in run.stdout
+    # on Linux a process begins with the peak of the one that started it, so the number says nothing here
+    assert "1 passed" in run.stdout and f"peak of memory: {'gw0' if workers else 'tests'} " in run.stdout
     assert "took more than the 0.4 GB" in run.stdout
 
 

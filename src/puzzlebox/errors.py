@@ -39,7 +39,7 @@ def unknown(kind: str, name: str, known: Iterable[str], there_are: str = "") -> 
     """
     options = sorted(known)
     begins = re.match("[a-z]{3,}", name.lower())
-    cutoff = 0.5 if len(name) > 4 else 0.65  # of short names half is soon alike: sac means neither star nor sarsa
+    cutoff = 0.5 if len(name) > 3 else 0.65  # of short names half is soon alike: sac means neither star nor sarsa
     near = difflib.get_close_matches(name, options, n=3, cutoff=cutoff)
     near = near or [option for option in options if begins and option.lower().startswith(begins[0])][:MOST_NEAR]
     if near:

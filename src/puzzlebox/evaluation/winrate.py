@@ -60,7 +60,9 @@ def winrate(
         raise UsageError(
             f"{a} was trained on {one.env}, {b} on {other.env}; say which prompts both shall answer: --task"
         )
-    own = next((s for s in (one, other) if s.agents and s.env == env), None)  # the run has the file, where it is one
+    own = next(
+        (s for s in (one, other) if s.agents and s.env == env and not task), None
+    )  # the run has the file, where it is one
     made: Any = own.agents.algorithm.env if own and own.agents else make_text(env)
     compare = make_judge(judge, made)
     examples = [example for example in made.examples("test", episodes, seed) if example.prompt]

@@ -22,7 +22,7 @@ from typing import Any
 from puzzlebox.data.dataset_files import SUFFIXES
 from puzzlebox.envs.own import is_own, own_file
 from puzzlebox.errors import UsageError
-from puzzlebox.runs.directory import FILES
+from puzzlebox.runs.directory import FILES, Run
 
 SMALL = 5_000_000  # bytes; a larger file is not copied
 
@@ -53,6 +53,25 @@ def keep(path: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
     entries += [entry for several in beside for entry in several]
     remember([entry["sha256"] for entry in entries if entry["code"]] + [d for _, d in imported_modules(config)])
     return entries
+
+
+def renew(run: Run) -> list[str]:
+    """Before a run is resumed: takes code anew that its user has changed where it came from; says which.
+
+    Only code that this user trained with, from a file of the same name, so that a config from elsewhere picks nothing.
+    """
+    trusted, notes = remembered(), []
+    for entry in run.config.get("files", ()):
+        source, kept = Path(entry["path"]), run.path / str(entry.get("kept") or "?")
+        changed = entry["code"] and source.is_file() and kept.is_file() and digest(source) != entry["sha256"]
+        if changed and entry["sha256"] in trusted and kept.name.endswith(source.name):
+            shutil.copyfile(source, kept)
+            entry |= {"sha256": digest(source), "size": source.stat().st_size}
+            remember([entry["sha256"]])
+            notes.append(f"{source} has changed since the run began; it goes on with the file as it is now")
+    if notes:
+        run.note(files=run.config["files"])
+    return notes
 
 
 def located(config: dict[str, Any], path: Path) -> dict[str, Any]:

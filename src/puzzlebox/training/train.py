@@ -109,6 +109,7 @@ def resume(
     """
     opened = Run.open(run)
     backend.prepare(language=opened.family == "language")
+    changed = inputs.renew(opened)
     if steps is not None:
         hyperparameters = opened.config["hyperparameters"] | {"steps": steps}
         opened.config |= {"steps": steps, "hyperparameters": hyperparameters, "minutes": None}
@@ -118,8 +119,9 @@ def resume(
     with simulation(agents.algorithm.env) as simulators:
         if not checkpoint.list_checkpoints(opened.checkpoints):
             opened.cut_metrics(0)
-            return _train(opened, agents, None, BEGINNING, [], simulators, checkpoint_every, quiet)
+            return _train(opened, agents, None, BEGINNING, changed, simulators, checkpoint_every, quiet)
         state, progress, notes = checkpoint.load_newest(opened.checkpoints, agents.shapes())
+        notes = [*changed, *notes]
         opened.cut_metrics(progress["steps"])
         # a finished run is only evaluated again, so it has nothing to lose
         if progress["steps"] < opened.config["steps"]:
