@@ -23,7 +23,7 @@ test: lint ## style, types and the fast tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-learning: $(VENV)/.test ## the slow tests: do the agents reach their scores? (under 30 minutes on 2 cores)
-	$(BIN)/pytest tests/learning -n $(WORKERS) --dist loadfile -o "addopts=-q --strict-markers --import-mode=importlib" -o memory_limit=8 $(ARGS)
+	$(BIN)/pytest tests/learning -n $(WORKERS) --dist loadfile -o "addopts=-q --strict-markers --import-mode=importlib" -o memory_limit=12 $(ARGS)
 
 test-peers: $(VENV)/.peers ## hold the language part against transformers, torch and peft
 	@$(BIN)/puzzlebox fetch smollm2 || echo "without SmolLM2: its tests are skipped" >&2
